@@ -1,0 +1,1 @@
+"""Which frames, of which streams, go through the models together."""

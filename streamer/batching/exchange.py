@@ -1,0 +1,82 @@
+"""The lock around the policy: decoder threads offer, the inference loop takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from streamer.batching.collector import Collector
+from streamer.clock import Clock
+from streamer.messages import Mode
+
+Item = TypeVar("Item")
+
+
+class Exchange(Generic[Item]):
+    """Hands frames from many decoder threads to one inference loop."""
+
+    def __init__(self, collector: Collector[Item], clock: Clock) -> None:
+        self._collector = collector
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._closed: set[str] = set()
+        self._interrupted = False
+
+    def open(self, stream: str, mode: Mode, capacity: int) -> None:
+        """Begin a lane."""
+        with self._changed:
+            self._closed.discard(stream)
+            self._collector.open(stream, mode, capacity)
+
+    def put(self, stream: str, item: Item, mode: Mode) -> Item | None:
+        """Offer a frame from a decoder thread: archive waits for room, live drops the oldest and returns it.
+
+        Returns `item` itself when the lane was closed meanwhile.
+        """
+        with self._changed:
+            while mode == "archive" and stream not in self._closed and not self._collector.has_room(stream):
+                self._changed.wait()
+            if stream in self._closed:
+                return item
+            dropped = self._collector.offer(stream, item, self._clock.monotonic_s())
+            self._changed.notify_all()
+            return dropped
+
+    def end(self, stream: str) -> None:
+        """The decoder has delivered its last frame."""
+        with self._changed:
+            self._collector.end(stream)
+            self._changed.notify_all()
+
+    def close(self, stream: str) -> list[Item]:
+        """Forget the lane at once and free a decoder that waits on it."""
+        with self._changed:
+            self._closed.add(stream)
+            waiting = self._collector.close(stream)
+            self._changed.notify_all()
+            return waiting
+
+    def wake(self) -> None:
+        """Make a waiting `take` return early, empty if nothing is due."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> tuple[Sequence[tuple[str, Item]], list[str]]:
+        """The next due batch (empty after `timeout_s` or `wake`) and the streams that have nothing more to give."""
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        with self._changed:
+            while True:
+                now_s = self._clock.monotonic_s()
+                due_s = self._collector.due_in_s(now_s)
+                finished = self._collector.finished()
+                if due_s == 0.0:
+                    batch = self._collector.take()
+                    self._changed.notify_all()
+                    return batch, self._collector.finished()
+                if finished or self._interrupted or now_s >= deadline_s:
+                    self._interrupted = False
+                    return (), finished
+                wait_s = deadline_s - now_s if due_s is None else min(due_s, deadline_s - now_s)
+                self._changed.wait(wait_s)

@@ -1,0 +1,1 @@
+"""The bus: one protocol, an embedded SQLite home and a Kafka home."""

@@ -1,0 +1,340 @@
+"""The production home of the bus: Kafka, through kafka-python.
+
+Topics are created and checked through the admin client, never by auto-creation. Records carry the broker's append
+time. A consumer without a group reads all partitions; the members of a group share them (cooperative-sticky).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+import kafka
+from kafka import errors
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.record import util as record_util
+from kafka.structs import TopicPartition
+
+from streamer.bus.checks import check_topic, topic_missing
+from streamer.bus.kafka_options import KafkaOptions, parse
+from streamer.bus.kafka_producer import KafkaBusProducer
+from streamer.bus.protocol import Incoming, Isolation, Topic
+from streamer.clock import Clock, SystemClock
+from streamer.config import TopicSettings
+from streamer.errors import BusError, BusUnavailable, DeliveryFailed, UsageError
+
+_COMPACTED = {
+    "segment.bytes": str(16 * 1024 * 1024),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": "3600000",
+}
+_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+_BATCH_OVERHEAD_BYTES = 4096
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+def open_kafka(url: str, settings: TopicSettings, *, clock: Clock | None = None) -> KafkaBus:
+    """The bus at a `kafka://` address; nothing is connected yet. Raises `UsageError`."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # our own errors tell; theirs go where logs go
+    if record_util.crc32c_c is None:
+        _log.warning("the compiled crc32c is missing, large records will be slow: install kafka-python[crc32c]")
+    return KafkaBus(parse(url, settings), clock=clock)
+
+
+class KafkaBus:
+    """A bus on Kafka brokers. Thread-safe; producers and consumers are not."""
+
+    def __init__(self, options: KafkaOptions, *, clock: Clock | None = None) -> None:
+        self.options = options
+        self.clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        self._admin: Any = None
+        self._scanner: Any = None
+        self._partitions: dict[str, int] = {}
+        self._opened: set[KafkaBusProducer | KafkaBusConsumer] = set()
+        self._closed = False
+
+    def ensure_topics(self, topics: Iterable[Topic]) -> None:
+        wanted = {topic.name: topic for topic in topics}
+        existing = self._ask(lambda admin: _shapes(admin))
+        missing = {name: self._creation(topic) for name, topic in wanted.items() if name not in existing}
+        if missing:
+            self._ask(lambda admin: _create(admin, missing))
+            existing = self._ask(lambda admin: _shapes(admin))
+        policies = self._ask(lambda admin: _cleanup_policies(admin, list(wanted)))
+        for name, topic in wanted.items():
+            check_topic(topic, existing.get(name, 0), policies[name])
+        self._partitions.update({name: existing[name] for name in wanted})
+
+    def producer(self, transactional_id: str | None = None) -> KafkaBusProducer:
+        self._check_open()
+        producer = KafkaBusProducer(self, transactional_id)
+        self._opened.add(producer)
+        return producer
+
+    def consumer(
+        self,
+        topics: Sequence[str],
+        group: str | None = None,
+        start: Literal["earliest", "latest"] = "earliest",
+        isolation: Isolation = "read_committed",
+    ) -> KafkaBusConsumer:
+        places = [TopicPartition(name, at) for name in topics for at in range(self.partitions(name))]
+        client = self.connect(lambda: self._client(isolation, start, group))
+        try:
+            if group is not None:
+                client.subscribe(list(topics))
+            else:
+                client.assign(places)
+                if start == "latest":  # now, not at the first poll
+                    for place, offset in client.end_offsets(places).items():
+                        client.seek(place, offset)
+        except errors.KafkaError as error:
+            client.close()
+            raise unavailable(self.options, error) from error
+        consumer = KafkaBusConsumer(self, client, group)
+        self._opened.add(consumer)
+        return consumer
+
+    def latest(self, topic: str, partition: int, keys: Sequence[bytes] | None = None) -> dict[bytes, Incoming]:
+        if not 0 <= partition < self.partitions(topic):
+            raise DeliveryFailed(f"topic {topic} has no partition {partition}")
+        place = TopicPartition(topic, partition)
+        wanted = None if keys is None else set(keys)
+        newest: dict[bytes, Incoming] = {}
+        deadline_s = self.clock.monotonic_s() + self.options.wait_s
+        with self._lock:
+            if self._scanner is None:
+                self._scanner = self.connect(lambda: self._client("read_committed", "earliest", None))
+            scanner = self._scanner
+            try:
+                scanner.assign([place])
+                scanner.seek_to_beginning(place)
+                end = scanner.end_offsets([place])[place]
+                while (at := scanner.position(place, timeout_ms=1000)) is None or at < end:
+                    for record in incoming(scanner.poll(timeout_ms=200)):
+                        deadline_s = self.clock.monotonic_s() + self.options.wait_s  # as long as something comes
+                        if wanted is None or record.key in wanted:
+                            newest[record.key] = record
+                    if self.clock.monotonic_s() > deadline_s:
+                        raise errors.KafkaTimeoutError(f"no answer for {self.options.wait_s:.0f} s")
+            except errors.KafkaError as error:
+                self._scanner = None
+                scanner.close(timeout_ms=0)
+                raise unavailable(self.options, error) from error
+        return {key: record for key, record in newest.items() if record.value is not None}
+
+    def maintain(self) -> None:
+        """Nothing: the broker applies retention and compaction."""
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for opened in list(self._opened):
+                opened.close()
+            if self._admin is not None:
+                self._admin.close()
+            if self._scanner is not None:
+                self._scanner.close(timeout_ms=0)
+            self._admin = self._scanner = None
+
+    def partitions(self, name: str) -> int:
+        """How many partitions a topic has; raises `TopicMissing`, or `BusUnavailable` when nobody can say."""
+        if name not in self._partitions:
+            self._partitions.update(self._ask(lambda admin: _shapes(admin)))
+        if name not in self._partitions:
+            raise topic_missing(name)
+        return self._partitions[name]
+
+    def forget(self, opened: KafkaBusProducer | KafkaBusConsumer) -> None:
+        """Called by what was closed."""
+        self._opened.discard(opened)
+
+    def connect(self, make: Callable[[], _Answer]) -> _Answer:
+        """What `make` returns, tried again with back-off while the broker is away, for `wait_s` seconds."""
+        deadline_s = self.clock.monotonic_s() + self.options.wait_s
+        pause_s = 0.1
+        while True:
+            self._check_open()
+            try:
+                return make()
+            except errors.KafkaError as error:
+                left_s = deadline_s - self.clock.monotonic_s()
+                if left_s <= 0 or _hopeless(error):
+                    raise unavailable(self.options, error) from error
+                self.clock.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311  # jitter
+                pause_s = min(2.0, pause_s * 2)
+
+    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        def attempt() -> _Answer:
+            with self._lock:
+                if self._admin is None:
+                    self._admin = kafka.KafkaAdminClient(**self.options.client(), bootstrap_timeout_ms=2000)
+                try:
+                    return question(self._admin)
+                except errors.KafkaError:
+                    self._admin.close()
+                    self._admin = None
+                    raise
+
+        return self.connect(attempt)
+
+    def _client(self, isolation: Isolation, start: str, group: str | None) -> Any:
+        membership = {} if group is None else {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1000}
+        return kafka.KafkaConsumer(
+            **self.options.client(),
+            **membership,
+            group_id=group,
+            isolation_level=isolation,
+            auto_offset_reset=start,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            max_partition_fetch_bytes=max(1024 * 1024, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES),
+            bootstrap_timeout_ms=2000,
+            metrics_enabled=False,
+        )
+
+    def _creation(self, topic: Topic) -> dict[str, Any]:
+        configs = {
+            "cleanup.policy": topic.cleanup,
+            "message.timestamp.type": "LogAppendTime",
+            "min.insync.replicas": str(self.options.min_insync_replicas),
+            "retention.ms": "-1" if topic.retention_s is None else str(int(topic.retention_s * 1000)),
+            "max.message.bytes": str(
+                max(_DEFAULT_MAX_MESSAGE_BYTES, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES)
+            ),
+        }
+        if "compact" in topic.cleanup:
+            configs |= _COMPACTED
+        return {
+            "num_partitions": topic.partitions,
+            "replication_factor": self.options.replication_factor,
+            "configs": configs,
+        }
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusUnavailable(f"the bus {self.options.where} was closed by this program")
+
+
+class KafkaBusConsumer:
+    """Reads some topics: all partitions, or with a group its share of them."""
+
+    def __init__(self, bus: KafkaBus, client: Any, group: str | None) -> None:
+        self._bus = bus
+        self._client = client
+        self._options = bus.options
+        self._group = group
+        self._closed = False
+
+    def poll(self, timeout_s: float, max_records: int = 500) -> list[Incoming]:
+        self._check_open()
+        try:
+            return list(incoming(self._client.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)))
+        except errors.KafkaError as error:
+            raise unavailable(self._options, error) from error
+
+    def at_end(self) -> bool:
+        self._check_open()
+        try:
+            places = list(self._client.assignment())
+            if not places:
+                return False  # the group has not given us our share yet
+            ends = self._client.end_offsets(places)
+            positions = {place: self._client.position(place, timeout_ms=1000) for place in places}
+        except errors.KafkaError as error:
+            raise unavailable(self._options, error) from error
+        return all(at is not None and at >= ends[place] for place, at in positions.items())
+
+    def commit(self) -> None:
+        self._check_open()
+        if self._group is None:
+            raise UsageError("a consumer without a group has no position to commit: give it a group")
+        try:
+            self._client.commit(timeout_ms=int(self._options.wait_s * 1000))
+        except (errors.CommitFailedError, errors.IllegalGenerationError, errors.UnknownMemberIdError) as error:
+            raise DeliveryFailed(
+                f"group {self._group} moved on without this member: its position was not remembered, the partition's"
+                " new owner reads those records again"
+            ) from error
+        except errors.KafkaError as error:
+            raise unavailable(self._options, error) from error
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._client.close(autocommit=False, timeout_ms=1000)
+            self._bus.forget(self)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusUnavailable("this consumer is closed")
+
+
+def incoming(polled: dict[Any, list[Any]]) -> Iterable[Incoming]:
+    """The library's records as ours, partition by partition."""
+    for records in polled.values():
+        for record in records:
+            yield Incoming(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.key if record.key is not None else b"",
+                record.value,
+                tuple((name, value if value is not None else b"") for name, value in record.headers),
+                record.timestamp / 1000,
+            )
+
+
+def unavailable(options: KafkaOptions, error: Exception) -> BusError:
+    """What a failure of the library means to the operator."""
+    if _hopeless(error):
+        return BusUnavailable(
+            f"the brokers {options.where} refuse this program: {error}: check its credentials and rights"
+        )
+    return BusUnavailable(
+        f"the brokers {options.where} do not answer ({type(error).__name__}: {error}): check that they run and can be"
+        " reached from here"
+    )
+
+
+def _hopeless(error: Exception) -> bool:
+    return isinstance(
+        error,
+        (
+            errors.AuthorizationError,
+            errors.SaslAuthenticationFailedError,
+            errors.UnsupportedSaslMechanismError,
+            errors.InvalidReplicationFactorError,
+            errors.PolicyViolationError,
+            errors.InvalidTopicError,
+            errors.KafkaConfigurationError,
+        ),
+    )
+
+
+def _shapes(admin: Any) -> dict[str, int]:
+    return {
+        topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics() if not topic.get("error_code", 0)
+    }
+
+
+def _create(admin: Any, missing: dict[str, dict[str, Any]]) -> None:
+    try:
+        admin.create_topics(missing)
+    except errors.TopicAlreadyExistsError:
+        pass  # somebody else starts too; what they made is checked next
+    admin.wait_for_topics(list(missing))
+
+
+def _cleanup_policies(admin: Any, names: list[str]) -> dict[str, str]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""}) for name in names]
+    described = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {name: described[name]["cleanup.policy"]["value"] for name in names}

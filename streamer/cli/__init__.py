@@ -1,0 +1,90 @@
+"""The command `streamer`: what the operator types, what comes back, with which exit code.
+
+0 done, 1 failed, 2 wrong use, 130 interrupted and drained. Errors are one sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from engines.errors import EnginesError, UnknownModel
+from streamer import __version__
+from streamer.errors import StreamerError, UsageError
+
+_COMMANDS = {
+    "bench": "streamer.cli.bench:bench",
+    "check": "streamer.cli.check:check",
+    "demo": "streamer.cli.demo:demo",
+    "doctor": "streamer.cli.doctor:doctor",
+    "export": "streamer.cli.read:export",
+    "licences": "streamer.cli.models:licences",
+    "models": "streamer.cli.models:models",
+    "report": "streamer.cli.read:report",
+    "run": "streamer.cli.run:run",
+    "tail": "streamer.cli.read:tail",
+    "topics": "streamer.cli.topics:topics",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command only when it is asked for, so that `streamer tail` does not load what `run` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="streamer")
+def cli() -> None:
+    """Watch video streams and publish what the faces in them express.
+
+    \b
+    Example:
+      streamer demo
+      streamer run holiday.mp4 --report report.html
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave with its exit code."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        result: Any = cli.main(args=arguments, prog_name="streamer", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (UsageError, UnknownModel) as error:
+        return _complain(error, 2)
+    except (StreamerError, EnginesError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; point it elsewhere so that the interpreter's last flush stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: Exception, exit_code: int) -> int:
+    click.echo(f"streamer: {error}", err=True)
+    return exit_code

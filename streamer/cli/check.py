@@ -1,0 +1,47 @@
+"""`streamer check CONFIG`: is this configuration right, before anything is started with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import msgspec
+import yaml
+
+from engines.zoo import list_models, load_head
+from streamer.cli.options import settings
+from streamer.config import json_schema
+from streamer.errors import UsageError
+from streamer.sources import parse_all, redacted
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamer check worker.yaml
+  streamer check --schema > config.schema.json
+"""
+)
+@click.argument("config_path", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the configuration's JSON Schema and leave.")
+def check(config_path: Path | None, schema: bool) -> None:
+    """Read CONFIG as a run would, name what is wrong with it, or print the settings it comes to."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if config_path is None:
+        raise UsageError("name the configuration file to check, or use --schema")
+    config = settings(config_path)
+    parse_all(config.sources)
+    known = {model.spec.name: model.spec.role for model in list_models()}
+    for role, name in (("detector", config.models.detector), ("expression", config.models.expression)):
+        if known.get(name) != role:
+            choices = ", ".join(sorted(n for n, r in known.items() if r == role))
+            raise UsageError(f"{config_path}: models.{role} is {name!r}, which is none of: {choices}")
+    if config.models.head not in ("none", "mean"):
+        load_head(Path(config.models.head))
+    tree = msgspec.to_builtins(config)
+    tree["bus"] = redacted(tree["bus"])
+    tree["sources"] = [redacted(source) for source in tree["sources"]]
+    click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)

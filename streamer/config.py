@@ -1,0 +1,199 @@
+"""All settings as one typed object, read from YAML, environment and flags (flags win).
+
+Every stage takes its own part and nothing reads the environment on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from streamer.errors import UsageError
+
+ENVIRONMENT_PREFIX = "STREAMER_"
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which models run. `folder` is a local folder of weights used instead of the registries."""
+
+    detector: str = "centerface"
+    expression: str = "face-api"
+    head: str = "none"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    folder: str | None = None
+
+
+class DetectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Detection: score and overlap limits, and how many pixels the detector's input has.
+
+    Faces scored below `track.new_track_score` only carry tracks on that stronger ones have begun.
+    """
+
+    score_threshold: float = 0.35
+    iou_threshold: float = 0.3
+    max_faces: int = 64
+    input_size: Literal["small", "medium", "large"] = "small"
+
+
+class TrackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tracking. Lifetimes are seconds of media time."""
+
+    new_track_score: float = 0.5
+    min_iou: float = 0.4
+    lost_after_s: float = 1.0
+    confirm_after_s: float = 0.0
+
+
+class QualitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Below these limits an observation is `quality: low` and gets no label."""
+
+    min_face_px: float = 24.0
+    max_abs_yaw_deg: float = 60.0
+    max_abs_roll_deg: float = 75.0
+    min_detector_score: float = 0.5
+
+
+class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The per-stream state: the block of s observations and what STAT is taken of."""
+
+    window: int = 16
+    stat: Literal["none", "probs", "mean", "min_max_mean"] = "probs"
+
+
+class DecodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits on what is decoded."""
+
+    max_pixels: int = 8192 * 8192
+    max_damaged_packets: int = 100
+    threads: int = 1
+    queue_frames: int = 8
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many frames go through the models together, and how long a live frame may wait for company."""
+
+    max_frames: int = 8
+    max_wait_s: float = 0.01
+
+
+class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When results and state are committed: archive by time or count, live snapshots by time."""
+
+    archive_interval_s: float = 2.0
+    archive_max_records: int = 2000
+    live_interval_s: float = 5.0
+    live_flush_s: float = 0.1
+
+
+class TopicSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names, shape and retention of the topics."""
+
+    prefix: str = "affect"
+    partitions: int = 64
+    replication_factor: int = 1
+    min_insync_replicas: int = 1
+    retention_s: float = 7 * 86400.0
+    format: Literal["msgpack", "json"] = "msgpack"
+    compression: Literal["none", "gzip"] = "none"
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The supervisor and its children; `children: 0` means one a core."""
+
+    children: int = 0
+    streams_per_child: int = 4
+    max_restarts: int = 3
+    drain_timeout_s: float = 10.0
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    bus: str = "sqlite:///affect.db"
+    sources: tuple[str, ...] = ()
+    mode: Literal["auto", "live", "archive"] = "auto"
+    models: ModelSettings = ModelSettings()
+    detect: DetectSettings = DetectSettings()
+    track: TrackSettings = TrackSettings()
+    quality: QualitySettings = QualitySettings()
+    state: StateSettings = StateSettings()
+    decode: DecodeSettings = DecodeSettings()
+    batch: BatchSettings = BatchSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    topics: TopicSettings = TopicSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+
+def load(
+    path: Path | None = None, environment: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Config:
+    """The configuration from a YAML file, `STREAMER_SECTION__KEY` variables and flags (`{"models.head": "mean"}`).
+
+    Raises `UsageError` naming the file and the key.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        tree = _read_yaml(path)
+    for name, text in sorted((environment or {}).items()):
+        if (name.startswith(ENVIRONMENT_PREFIX) and "__" in name) or name == ENVIRONMENT_PREFIX + "BUS":
+            _put(tree, name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."), yaml.safe_load(text), name)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, name, value, name)
+    origin = str(path) if path else "the settings"
+    try:
+        config = msgspec.convert(tree, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{origin}: {error}") from error
+    _check(config, origin)
+    return config
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path} must hold a mapping of settings, not a {type(tree).__name__}")
+    return tree
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
+    *sections, key = dotted.split(".")
+    for section in sections:
+        inner = tree.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{origin}: {section} is a single value, not a section")
+        tree = inner
+    tree[key] = value
+
+
+def _check(config: Config, origin: str) -> None:
+    limits = (
+        ("state.window", config.state.window >= 1, "at least 1"),
+        ("topics.partitions", config.topics.partitions >= 1, "at least 1"),
+        ("decode.queue_frames", config.decode.queue_frames >= 1, "at least 1"),
+        ("batch.max_frames", config.batch.max_frames >= 1, "at least 1"),
+        ("worker.children", config.worker.children >= 0, "0 (one a core) or more"),
+        ("worker.streams_per_child", config.worker.streams_per_child >= 1, "at least 1"),
+        ("checkpoint.archive_interval_s", config.checkpoint.archive_interval_s > 0, "more than 0"),
+        ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),
+        ("detect.score_threshold", 0 < config.detect.score_threshold < 1, "between 0 and 1"),
+    )
+    for name, holds, wanted in limits:
+        if not holds:
+            raise UsageError(f"{origin}: {name} must be {wanted}")
+
+
+def json_schema() -> dict[str, Any]:
+    """The configuration's JSON Schema."""
+    return msgspec.json.schema(Config)

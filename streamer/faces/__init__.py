@@ -1,0 +1,1 @@
+"""From pictures to tracked, aligned, embedded faces: detect, track, align, embed, assess."""

@@ -1,0 +1,99 @@
+"""Which child takes which stream: pure policy.
+
+Whole streams go to the child with the fewest of them. A stream whose child died keeps its name, and after a second
+death it runs alone, so that one poisonous file takes no others down with it. After `max_restarts` deaths it is given up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`stream` goes to `child`; `restarts` children have died under it."""
+
+    stream: str
+    child: int
+    restarts: int
+
+
+@dataclass(slots=True)
+class Placement:
+    """The streams of one machine. Live streams are placed at once, archive streams when a child has a free slot."""
+
+    n_children: int
+    slots: int
+    max_restarts: int
+    _waiting: deque[tuple[str, bool]] = field(default_factory=deque)
+    _placed: dict[str, int] = field(default_factory=dict)
+    _live: set[str] = field(default_factory=set)
+    _deaths: dict[str, int] = field(default_factory=dict)
+    _alone: set[int] = field(default_factory=set)
+
+    def add(self, stream: str, *, live: bool) -> None:
+        """A stream that wants a child."""
+        if live:
+            self._live.add(stream)
+        self._waiting.append((stream, live))
+
+    def due(self) -> list[Assignment]:
+        """Streams to hand out now. Each call assumes that the earlier ones were carried out."""
+        assignments: list[Assignment] = []
+        still_waiting: deque[tuple[str, bool]] = deque()
+        while self._waiting:
+            stream, live = self._waiting.popleft()
+            suspect = self._deaths.get(stream, 0) >= 2
+            child = self._child_for(live=live, suspect=suspect)
+            if child is None:
+                still_waiting.append((stream, live))
+                continue
+            self._placed[stream] = child
+            if suspect:
+                self._alone.add(child)
+            assignments.append(Assignment(stream, child, self._deaths.get(stream, 0)))
+        self._waiting = still_waiting
+        return assignments
+
+    def _child_for(self, *, live: bool, suspect: bool) -> int | None:
+        loads = {child: 0 for child in range(self.n_children) if child not in self._alone}
+        for child in self._placed.values():
+            if child in loads:
+                loads[child] += 1
+        if not loads:
+            return None
+        child = min(loads, key=lambda one: (loads[one], one))
+        if suspect:
+            return child if loads[child] == 0 else None
+        return child if live or loads[child] < self.slots else None
+
+    def ended(self, stream: str) -> None:
+        """The stream is over, or was closed."""
+        child = self._placed.pop(stream, None)
+        if child is not None and child not in self._placed.values():
+            self._alone.discard(child)
+
+    def died(self, child: int) -> tuple[list[str], list[str]]:
+        """A child died: its streams wait again; returns (resumed, given up)."""
+        resumed: list[str] = []
+        given_up: list[str] = []
+        for stream in [name for name, where in self._placed.items() if where == child]:
+            del self._placed[stream]
+            self._deaths[stream] = self._deaths.get(stream, 0) + 1
+            if self._deaths[stream] > self.max_restarts:
+                given_up.append(stream)
+            else:
+                resumed.append(stream)
+                self._waiting.append((stream, stream in self._live))
+        self._alone.discard(child)
+        return resumed, given_up
+
+    def streams_of(self, child: int) -> list[str]:
+        """The streams a child has now."""
+        return [stream for stream, where in self._placed.items() if where == child]
+
+    @property
+    def unfinished(self) -> int:
+        """Streams placed or waiting."""
+        return len(self._placed) + len(self._waiting)

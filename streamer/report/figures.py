@@ -1,0 +1,31 @@
+"""Plotly figures as plain JSON: no plotting library is imported, and no name from outside enters a figure.
+
+A figure is `{columns, data, layout, says}`. A string `@name` in `data` stands for the column of that name, so that the
+seven areas of a track share one column of times; `$name` stands for a colour of the page's theme, light or dark. The
+page's script puts both in. `says` is the figure in words, for those who do not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+COLOURS: dict[str, str] = {
+    "Neutral": "#9aa1a9",
+    "Angry": "#d55e00",
+    "Disgust": "#009e73",
+    "Fear": "#cc79a7",
+    "Happy": "#e69f00",
+    "Sad": "#0072b2",
+    "Surprise": "#56b4e9",
+}
+"""Okabe and Ito's colours, told apart with every common colour blindness, and a grey for Neutral."""
+
+MAX_INTERVALS = 400
+
+Figure = dict[str, Any]
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    """Values to four digits: more cannot be seen."""
+    return [round(float(v), 4) for v in values]

@@ -1,0 +1,212 @@
+"""The page itself: everything known of the runs in one HTML text that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+import streamer
+from streamer.messages import Observation, RunRecord, TrackEvent, Window
+from streamer.report import summary
+from streamer.report.circumplex import circumplex
+from streamer.report.decimate import MAX_POINTS
+from streamer.report.figures import COLOURS, Figure
+from streamer.report.series import TrackKey, gather
+from streamer.report.strip import MAX_LANES, presence, track_name
+from streamer.report.timeline import timeline
+from streamer.report.timescale import clock
+
+MIN_OBSERVATIONS = 12
+"""A track of fewer observations is told in a table, without figures."""
+MAX_OPEN_TRACKS = 6
+"""So many tracks of a source stand open; the figures of the others are drawn when somebody opens them."""
+
+
+def build(
+    runs: Sequence[RunRecord],
+    observations: Iterable[Observation],
+    tracks: Iterable[TrackEvent] = (),
+    windows: Iterable[Window] = (),
+    *,
+    skipped: Mapping[str, int] | None = None,
+) -> str:
+    """The report on `runs` as one HTML document. `skipped`: records passed over while reading, by cause.
+
+    Records may come in any order and twice. Memory is about 70 bytes an observation.
+    """
+    series = gather(observations)
+    events: dict[TrackKey, list[TrackEvent]] = defaultdict(list)
+    for event in tracks:
+        events[TrackKey(event.run, event.stream, event.track.epoch, event.track.number)].append(event)
+    blocks: dict[TrackKey, dict[float, Window]] = defaultdict(dict)
+    for window in windows:
+        key = TrackKey(window.run, window.stream, window.track.epoch, window.track.number)
+        blocks[key][window.from_media_time_s] = window
+    found = summary.sources(runs, series)
+    figures: list[Figure] = []
+    sections = [_section(k, source, events, blocks, figures) for k, source in enumerate(found)]
+    plotly, script, style = _plotly(), _asset("report.js"), _asset("report.css")
+    return _template().render(
+        headline=summary.headline(found),
+        subline=summary.subline(found),
+        sections=sections,
+        several_runs=len({source.run for source in found}) > 1,
+        runs=[_run(run, found) for run in runs],
+        origins=sorted({s.va_origin for s in series.values()} or {run.va_origin for run in runs}),
+        default_model=any("face-api" in name for run in runs for name in run.models.values()),
+        skipped=dict(skipped or {}),
+        colours=COLOURS,
+        max_points=MAX_POINTS,
+        max_lanes=MAX_LANES,
+        min_observations=MIN_OBSERVATIONS,
+        version=streamer.__version__,
+        policy=_policy(plotly, script),
+        figures=[Markup(_json(figure)) for figure in figures],  # noqa: S704 - `_json` leaves no markup in it
+        plotly=Markup(plotly) if figures else None,  # noqa: S704 - the package's own script
+        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),  # noqa: S704 - our own file
+    )
+
+
+def _section(
+    number: int,
+    source: summary.SourceFacts,
+    events: Mapping[TrackKey, list[TrackEvent]],
+    blocks: Mapping[TrackKey, Mapping[float, Window]],
+    figures: list[Figure],
+) -> dict[str, Any]:
+    """What the template needs of one source; its figures are appended to `figures` and known by their place there."""
+
+    def add(figure: Figure) -> dict[str, Any]:
+        figures.append(figure)
+        return {"number": len(figures) - 1, "says": figure["says"], "height": figure["layout"]["height"]}
+
+    shown = [track for track in source.tracks if track.n >= MIN_OBSERVATIONS]
+    longest = sorted(source.tracks, key=lambda track: -track.n)[:MAX_LANES]
+    lanes = [track for track in source.tracks if track in longest] if source.tracks else []
+    overview = add(presence(lanes, source.end_s)) if lanes else None
+    full: list[dict[str, Any]] = []
+    for track in shown:
+        windows = [blocks[track.key][t] for t in sorted(blocks.get(track.key, ()))]
+        full.append(
+            {
+                "id": f"source-{number}-track-{track.key.epoch}-{track.key.number}",
+                "name": track_name(track),
+                "facts": summary.track_facts(track, events.get(track.key, ())),
+                "timeline": add(timeline(track, windows)),
+                "circumplex": add(circumplex(track)),
+                "decimated": track.n > MAX_POINTS,
+                "banded": bool(windows),
+                "open": len(full) < MAX_OPEN_TRACKS,
+            }
+        )
+    short = [track for track in source.tracks if track.n < MIN_OBSERVATIONS]
+    return {
+        "id": f"source-{number}",
+        "facts": source,
+        "presence": overview,
+        "tracks": full,
+        "short": [{"name": track_name(t), "facts": summary.track_facts(t, events.get(t.key, ()))} for t in short],
+    }
+
+
+def _run(run: RunRecord, found: Sequence[summary.SourceFacts]) -> dict[str, Any]:
+    """How a run went: models with their licences, stages, sources."""
+    stages: dict[str, float] = defaultdict(float)
+    for result in run.sources:
+        for stage, used_s in result.stage_s.items():
+            stages[stage] += used_s
+    total_s = sum(stages.values())
+    analysed = sum(result.analysed for result in run.sources)
+    named = set()
+    models = []
+    for role, model in run.models.items():
+        name = model.split("@")[0]
+        key = next((k for k in (role, model, name) if k in run.licences), None)
+        named.add(key)
+        models.append({"role": role, "model": model, "licence": run.licences[key] if key else "not recorded"})
+    return {
+        "record": run,
+        "started": _utc(run.started_s),
+        "took_s": run.finished_s - run.started_s if run.finished_s is not None else None,
+        "models": models,
+        "licences": {name: text for name, text in run.licences.items() if name not in named},
+        "stages": [
+            {
+                "name": stage,
+                "used_s": used_s,
+                "fraction": used_s / total_s if total_s else 0.0,
+                "per_frame_ms": 1000 * used_s / analysed if analysed else None,
+            }
+            for stage, used_s in stages.items()
+        ],
+        "total_s": total_s,
+        "sources": [source for source in found if source.run == run.run and source.result is not None],
+    }
+
+
+def _utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _json(figure: Figure) -> str:
+    """JSON that may stand inside a script element: no character in it can end the element or open a comment."""
+    text = json.dumps(figure, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(*scripts: str) -> str:
+    """The page's content security policy: only our two scripts run, and nothing is ever fetched."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _plotly() -> str:
+    text: str = get_plotlyjs()
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+
+
+def _asset(name: str) -> str:
+    return resources.files("streamer.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("streamer.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = clock
+    environment.filters["times"] = summary.times
+    environment.filters["percent"] = _percent
+    environment.filters["titled"] = lambda name: name.upper() if name in ("cpu", "gpu") else name[:1].upper() + name[1:]
+    environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
+    return environment.get_template("report.html.j2")
+
+
+def _percent(fraction: float) -> str:
+    """10 %, <1 %: never 0 % of something that was there, never 100 % of something incomplete."""
+    if 0 < fraction < 0.01:
+        return "<1 %"
+    if 0.99 < fraction < 1:
+        return ">99 %"
+    return f"{100 * fraction:.0f} %"

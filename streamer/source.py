@@ -1,0 +1,63 @@
+"""What a source is, how its address is written where people can read it, and the order of its images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from streamer.messages import Mode
+
+Kind = Literal["file", "images", "http", "webcam", "testsrc"]
+
+IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+
+_MASKED = r"(?:token|key|secret|sig|signature|password|passwd|pass|pwd|auth|credential|session|user|username)"
+_QUERY_SECRET = re.compile(rf"(?i)([?&;][^=&;#\s]*{_MASKED}[^=&;#\s]*=)[^&;#\s]*")
+_USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One stream to be read. `url` is what is opened and may hold secrets: show `name` instead.
+
+    `url` is an absolute path (`file`), a folder's (`images`), an http(s) address, a device or a testsrc address.
+    `rate` is the frames per second of an image folder or test source. Holds plain values only, so it can travel to
+    another process. Made by `streamer.sources`.
+    """
+
+    stream: str
+    url: str = field(repr=False)
+    kind: Kind
+    mode: Mode
+    rate: Fraction | None = None
+
+    @property
+    def name(self) -> str:
+        """The address as people may read it: no secrets, printable."""
+        return redacted(self.url)
+
+
+def redacted(text: str) -> str:
+    """`text` with user names, passwords and tokens inside of URLs masked, and undecodable bytes written as escapes."""
+    if "://" in text:
+        text = _USER_INFO.sub(r"\1***@", text)
+        text = _QUERY_SECRET.sub(r"\1***", text)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def images_in(path: Path) -> list[Path]:
+    """The images of a folder in natural order (frame2 before frame10), or the one image that `path` is."""
+    if not path.is_dir():
+        return [path]
+    images = (image for image in path.iterdir() if image.suffix.lower() in IMAGE_ENDINGS)
+    return sorted((image for image in images if not image.name.startswith(".") and image.is_file()), key=natural)
+
+
+def natural(path: Path | str) -> list[tuple[int, int, str]]:
+    """A sort key under which numbers inside of names count as numbers."""
+    parts: Iterable[str] = re.split(r"([0-9]+)", str(path))
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]

@@ -1,0 +1,1 @@
+"""One actor per stream: the memory of every track, the temporal heads, the records, and the snapshots."""

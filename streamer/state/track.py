@@ -1,0 +1,61 @@
+"""What one track is remembered by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamer.messages import StateOrigin, Track
+from streamer.state.head_batch import HeadNeeds
+from streamer.state.stat import Ring
+from streamer.state.tally import Tally
+from streamer.types import FloatArray
+
+
+class TrackState:
+    """One face's memory: its block, (h, c), the open window and its whole life so far. A new one starts from zero.
+
+    `epoch` is the one the track began in and stays with it through take-overs. `warm_at` is the number of
+    observations from which the block holds nothing but what was seen since the start (or the take-over).
+    `stored_keys` are those of its newest snapshot; `changed` says that it is older than the track.
+    """
+
+    __slots__ = (
+        "began_s",
+        "c",
+        "changed",
+        "h",
+        "id",
+        "life",
+        "n_block",
+        "restored",
+        "ring",
+        "stored_keys",
+        "warm_at",
+        "window",
+    )
+
+    def __init__(self, id: Track, began_s: float, needs: HeadNeeds, window: int) -> None:
+        self.n_block = needs.window or window
+        self.id = id
+        self.began_s = began_s
+        self.warm_at = self.n_block
+        self.restored = False
+        self.ring = Ring(self.n_block, needs.stat, needs.n_features) if needs.keeps_rows else None
+        self.h: FloatArray | None = np.zeros(needs.hidden, np.float32) if needs.hidden else None
+        self.c: FloatArray | None = np.zeros(needs.hidden, np.float32) if needs.hidden else None
+        self.window = Tally()
+        self.life = Tally()
+        self.changed = True
+        self.stored_keys: tuple[bytes, ...] = ()
+
+    @property
+    def origin(self) -> StateOrigin:
+        """What the answer for the newest observation rests on."""
+        if self.life.n >= self.warm_at:
+            return "warm"
+        return "restored" if self.restored else "cold"
+
+    def took_over(self) -> None:
+        """Mark what was restored from another owner's snapshot."""
+        self.restored = True
+        self.warm_at = self.life.n + self.n_block

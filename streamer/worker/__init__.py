@@ -1,0 +1,1 @@
+"""The supervisor, its child processes, and the pipe between them."""

@@ -1,0 +1,134 @@
+"""The child processes of one machine: start, talk, notice death, end."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.worker.link import FromChild, Link, LinkClosed, Message, Start
+
+log = structlog.get_logger()
+_THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A child said something."""
+
+    child: int
+    message: FromChild
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A child's pipe is closed; `exit_code` is negative for a signal, as subprocess gives it."""
+
+    child: int
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """Nothing happened; somebody wanted the loop to look around."""
+
+
+Event = Said | Died | Woken
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    link: Link
+
+
+class Children:
+    """Numbered child processes, one reader thread each; everything they do comes out of `next_event`."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, _Child] = {}
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._children
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def start(self, start: Start) -> int:
+        """Start child `start.child` and return its process id."""
+        environment = dict(os.environ)
+        for name in _THREAD_POOLS:
+            environment[name] = "1"  # one process a core: libraries must not start pools of their own
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamer.worker.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains
+            env=environment,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        child = _Child(process, Link(process.stdout, process.stdin))
+        self._children[start.child] = child
+        threading.Thread(
+            target=self._listen, args=(start.child, child), name=f"child {start.child}", daemon=True
+        ).start()
+        self.tell(start.child, start)
+        log.info("child.started", child=start.child, pid=process.pid)
+        return process.pid
+
+    def tell(self, number: int, message: Message) -> None:
+        """Say something to a child; if it is gone its death is among the events already."""
+        child = self._children.get(number)
+        if child is None:
+            return
+        try:
+            child.link.send(message)
+        except LinkClosed:
+            pass
+
+    def tell_all(self, message: Message) -> None:
+        """Say something to every child."""
+        for number in list(self._children):
+            self.tell(number, message)
+
+    def wake(self) -> None:
+        """Make `next_event` return. Safe in a signal handler: SimpleQueue.put is reentrant."""
+        self._events.put(Woken())
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """What happened next; None after `timeout_s`."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(event, Died):
+            child = self._children.pop(event.child)
+            child.link.close()
+            log.info("child.ended", child=event.child, exit_code=event.exit_code)
+        return event
+
+    def kill_all(self) -> None:
+        """End every child at once."""
+        for child in self._children.values():
+            child.process.kill()
+
+    def _listen(self, number: int, child: _Child) -> None:
+        try:
+            while True:
+                self._events.put(Said(number, child.link.receive(FromChild)))  # type: ignore[arg-type]
+        except LinkClosed:
+            pass
+        # A child that closed its pipe and does not leave is of no more use than a dead one.
+        try:
+            exit_code = child.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            exit_code = child.process.wait()
+        self._events.put(Died(number, exit_code))

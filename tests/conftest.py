@@ -1,0 +1,27 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from engines.errors import ModelUnavailable
+from engines.zoo import load
+from engines.zoo.sample import fetch_sample
+from tests.kafka.broker import bus_url, kafka_broker, kafka_url, prefix
+
+__all__ = ["bus_url", "kafka_broker", "kafka_url", "models", "prefix"]
+
+
+@pytest.fixture(scope="session")
+def models() -> None:
+    """The default models and the sample clip are in the cache; skipped where no source answers, an error in CI."""
+    try:
+        load("centerface")
+        load("face-api")
+        fetch_sample()
+    except ModelUnavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -1,0 +1,104 @@
+"""The bytes of snapshot version 1: a later program must go on reading them, and this one must go on writing them.
+
+`snapshot_v1.json` holds the values by key in hexadecimal, and what the resumed stream said next (without the fields
+that records may gain).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamer.config import StateSettings
+from streamer.messages import Observation, Record, TrackEvent, Window
+from streamer.state.actor import StreamActor
+from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
+from streamer.state.records import StreamContext
+from streamer.state.snapshot import restore, take
+from streamer.types import Counters, Embedding, FaceObservation, FrameFaces, Mode, TrackedFace
+
+GOLDEN = Path(__file__).with_name("snapshot_v1.json")
+NEEDS = HeadNeeds("min_max_mean", True, 3, 2, 2)
+SETTINGS = StateSettings(window=4)
+POSITION = {"next_index": 6, "media_time_s": 0.2, "dropped": {"late": 1}}
+
+
+def context(mode: Mode) -> StreamContext:
+    epoch = 0 if mode == "archive" else 1234
+    return StreamContext("hall/cam 1", "r-0", "s-0", "net@1#01234567", "fp32", mode, epoch)
+
+
+def frame(index: int) -> FrameFaces:
+    """Two faces in quarters and eighths, whose arithmetic is exact on any machine."""
+    faces = []
+    for track in (0, 3) if index > 1 else (0,):
+        probs = np.zeros(7, np.float32)
+        probs[(index + track) % 7], probs[(2 * index) % 7] = 0.75, 0.25
+        features = np.array([index - 2.5, track + index / 8], np.float32)
+        box = np.array([32 * track, 36, 32 * track + 64, 72], np.float32)
+        faces.append(
+            FaceObservation(
+                TrackedFace(track, box, np.zeros((5, 2), np.float32), 0.5, 36.0), Embedding(features, probs)
+            )
+        )
+    return FrameFaces(0, index, index, index / 32, None, "container", (640, 360), tuple(faces), ())
+
+
+def head(batch: HeadBatch) -> HeadOutput:
+    assert batch.stat is not None
+    assert batch.h is not None
+    assert batch.c is not None
+    probs = (batch.probs + batch.stat[:, 20:27]) / np.float32(2)
+    return HeadOutput(probs, None, None, batch.h + batch.stat[:, :2], batch.c - np.float32(0.5))
+
+
+def run(actor: StreamActor, first: int, stop: int) -> list[Record]:
+    records: list[Record] = []
+    for index in range(first, stop):
+        pending = actor.observe(frame(index))
+        records += actor.resolve(pending, head(pending.inputs))
+    return records
+
+
+def said(records: list[Record]) -> list[Any]:
+    lines: list[Any] = []
+    for record in records:
+        if isinstance(record, Observation):
+            lines.append(["observation", record.id, record.seq, record.state, record.state_age_s, *record.probs])
+        elif isinstance(record, Window):
+            lines.append(["window", record.id, record.seq, record.n_observations, *record.probs.mean])
+        elif isinstance(record, TrackEvent):
+            summary = [] if record.summary is None else [record.summary.n_observations, *record.summary.shares]
+            lines.append([record.event, record.id, record.seq, *summary])
+    return lines
+
+
+def produce(mode: Mode) -> dict[str, Any]:
+    actor = StreamActor(context(mode), SETTINGS, NEEDS, Counters())
+    run(actor, 0, 6)
+    puts = take(actor, POSITION, {"boxes": np.ones((2, 4), np.float32), "next": 4}).puts
+    after = [*run(actor, 6, 9), *actor.finish("end_of_stream")]
+    return {
+        "values": {key.hex(): value.hex() for key, value in puts.items()},
+        "said_after": said(after),
+    }
+
+
+@pytest.mark.parametrize("mode", ["archive", "live"])
+def test_version_1_is_written_as_ever(mode: Mode) -> None:
+    assert produce(mode) == json.loads(GOLDEN.read_text())[mode]
+
+
+@pytest.mark.parametrize("mode", ["archive", "live"])
+def test_version_1_is_read_as_ever(mode: Mode) -> None:
+    golden = json.loads(GOLDEN.read_text())[mode]
+    values = {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden["values"].items()}
+    restored = restore(context(mode), SETTINGS, NEEDS, Counters(), values)
+    assert restored.position == POSITION
+    assert restored.tracker["next"] == 4
+    after = [*run(restored.actor, 6, 9), *restored.actor.finish("end_of_stream")]
+    assert said(after) == golden["said_after"]

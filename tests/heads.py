@@ -1,0 +1,97 @@
+"""A temporal head with made-up weights, for tests of everything that carries state from frame to frame."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from onnx import helper
+
+from engines.spec import HeadSpec
+from engines.zoo.convert.graph import OPSET, serialise, tensor, value
+
+Stat = Literal["none", "probs", "mean", "min_max_mean"]
+
+
+def n_stat(stat: Stat, n_features: int) -> int:
+    """How many numbers STAT has: min, max and mean of the probs; means of all; min, max and mean of all."""
+    return {"none": 0, "probs": 21, "mean": n_features + 7, "min_max_mean": 3 * (n_features + 7)}[stat]
+
+
+def write_test_head(
+    folder: Path,
+    stat: Stat = "probs",
+    window: int = 16,
+    n_features: int = 256,
+    hidden: int = 32,
+    seed: int = 5,
+) -> Path:
+    """Write `head.onnx` and `head.json` into `folder` and return the latter.
+
+    One forward LSTM step over the probs, state in and out, then one dense layer over features, probs, STAT and h.
+    The seed fixes the bytes.
+    """
+    random = np.random.default_rng(seed)
+    nodes: list[Any] = []
+    weights: list[Any] = []
+
+    def node(op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
+        return output
+
+    def dense(x: str, name: str, n_in: int, n_out: int) -> str:
+        matrix = random.standard_normal((n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
+        weights.append(tensor(f"{name}/weight", matrix))
+        weights.append(tensor(f"{name}/bias", (random.standard_normal(n_out) * 0.1).astype(np.float32)))
+        return node("Gemm", [x, f"{name}/weight", f"{name}/bias"], name)
+
+    read = {"features": n_features, "probs": 7}
+    if stat != "none":
+        read["stat"] = n_stat(stat, n_features)
+    seen = node("Concat", ["probs", "h"], "step", axis=1)
+    gates = dense(seen, "gates", 7 + hidden, 4 * hidden)
+    nodes.append(helper.make_node("Split", [gates, "parts"], ["i_raw", "f_raw", "g_raw", "o_raw"], axis=1))
+    weights.append(tensor("parts", np.full(4, hidden, np.int64)))
+    for gate in "ifo":
+        node("Sigmoid", [f"{gate}_raw"], gate)
+    node("Tanh", ["g_raw"], "g")
+    kept = node("Mul", ["f", "c"], "kept")
+    added = node("Mul", ["i", "g"], "added")
+    node("Add", [kept, added], "c_out")
+    node("Tanh", ["c_out"], "c_squashed")
+    node("Mul", ["o", "c_squashed"], "h_out")
+    fused = node("Concat", [*read, "h_out"], "fused", axis=1)
+    n_fused = sum(read.values()) + hidden
+    node("Softmax", [dense(fused, "expression", n_fused, 7)], "probs_out", axis=1)
+    for name in ("valence", "arousal"):
+        row = node("Tanh", [dense(fused, f"{name}_raw", n_fused, 1)], f"{name}_row")
+        weights.append(tensor(f"{name}_axis", np.array([1], np.int64)))
+        node("Squeeze", [row, f"{name}_axis"], name)
+    shapes = read | {"h": hidden, "c": hidden}
+    outputs = {"probs_out": [7], "valence": [], "arousal": [], "h_out": [hidden], "c_out": [hidden]}
+    graph = helper.make_graph(
+        nodes,
+        "test_head",
+        [value(name, ["batch", size]) for name, size in shapes.items()],
+        [value(name, ["batch", *size]) for name, size in outputs.items()],
+        initializer=weights,
+    )
+    content = serialise(graph, OPSET)
+    path = folder / "head.onnx"
+    path.write_bytes(content)
+    spec = HeadSpec(
+        name=f"test-{stat}",
+        version="1",
+        sha256=hashlib.sha256(content).hexdigest(),
+        stat=stat,
+        window=window,
+        n_features=n_features,
+        hidden=hidden,
+    )
+    described = path.with_suffix(".json")
+    described.write_bytes(msgspec.json.encode(spec))
+    return described

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import threading
+
+from streamer.batching.collector import Collector
+from streamer.batching.exchange import Exchange
+from streamer.clock import SystemClock
+
+
+def exchange(max_frames: int = 4) -> Exchange[int]:
+    return Exchange(Collector(max_frames, 0.001), SystemClock())
+
+
+def test_an_archive_loses_nothing_between_threads() -> None:
+    lanes = exchange()
+    lanes.open("a", "archive", 2)
+
+    def decode() -> None:
+        for n in range(200):
+            lanes.put("a", n, "archive")
+        lanes.end("a")
+
+    decoder = threading.Thread(target=decode)
+    decoder.start()
+    seen: list[int] = []
+    finished: list[str] = []
+    while not finished:
+        batch, finished = lanes.take(5.0)
+        seen += [item for _, item in batch]
+    decoder.join()
+    assert seen == list(range(200))
+
+
+def test_closing_a_lane_frees_a_waiting_decoder() -> None:
+    lanes = exchange()
+    lanes.open("a", "archive", 1)
+    lanes.put("a", 1, "archive")
+    results: list[int | None] = []
+    decoder = threading.Thread(target=lambda: results.append(lanes.put("a", 2, "archive")))
+    decoder.start()
+    assert lanes.close("a") == [1]
+    decoder.join(5.0)
+    assert results == [2]
+
+
+def test_wake_returns_an_empty_batch() -> None:
+    lanes = exchange()
+    lanes.wake()
+    assert lanes.take(60.0) == ((), [])

@@ -58,10 +58,9 @@ class QualitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The per-stream state: the block of s observations and what STAT is taken of."""
+    """The per-stream state: s, the observations of a block. What STAT is taken of is the head's own to say."""
 
     window: int = 16
-    stat: Literal["none", "probs", "mean", "min_max_mean"] = "probs"
 
 
 class DecodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

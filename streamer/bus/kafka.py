@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -92,9 +93,10 @@ class KafkaBus:
                 client.subscribe(list(topics))
             else:
                 client.assign(places)
-                if start == "latest":  # now, not at the first poll
-                    for place, offset in client.end_offsets(places).items():
-                        client.seek(place, offset)
+            _learn(client, topics, self.options.wait_s)
+            if group is None and start == "latest":  # now, not at the first poll
+                for place, offset in client.end_offsets(places).items():
+                    client.seek(place, offset)
         except errors.KafkaError as error:
             client.close()
             raise unavailable(self.options, error) from error
@@ -115,6 +117,7 @@ class KafkaBus:
             scanner = self._scanner
             try:
                 scanner.assign([place])
+                _learn(scanner, [topic], self.options.wait_s)
                 scanner.seek_to_beginning(place)
                 end = scanner.end_offsets([place])[place]
                 while (at := scanner.position(place, timeout_ms=1000)) is None or at < end:
@@ -198,6 +201,7 @@ class KafkaBus:
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             max_partition_fetch_bytes=max(1024 * 1024, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES),
             bootstrap_timeout_ms=2000,
+            metadata_max_age_ms=30_000,
             metrics_enabled=False,
         )
 
@@ -318,6 +322,21 @@ def _hopeless(error: Exception) -> bool:
             errors.KafkaConfigurationError,
         ),
     )
+
+
+def _learn(client: Any, topics: Iterable[str], timeout_s: float) -> None:
+    """Have a consumer know its topics now.
+
+    When its first question about the cluster is still under way as topics are named, the library forgets to ask about
+    them for as long as `metadata_max_age_ms`, and a group leader then gives out nothing. Its public way to ask again
+    waits for ever, so this is that way with a limit.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while any(client._cluster.partitions_for_topic(topic) is None for topic in topics):
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise errors.KafkaTimeoutError(f"the topics' partitions were not told within {timeout_s:g} s")
+        client._net.run(client._manager.wait_for, client._cluster.request_update(), left_s * 1000)
 
 
 def _shapes(admin: Any) -> dict[str, int]:

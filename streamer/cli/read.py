@@ -31,7 +31,13 @@ Examples:
 @click.option("--stream", metavar="ID", help="This stream only.")
 @click.option("--meta", is_flag=True, help="Add topic, partition and offset under `_meta`.")
 def tail(
-    name: str, bus: str | None, config_path: Path | None, follow: bool, start: Literal["earliest", "latest"], stream: str | None, meta: bool
+    name: str,
+    bus: str | None,
+    config_path: Path | None,
+    follow: bool,
+    start: Literal["earliest", "latest"],
+    stream: str | None,
+    meta: bool,
 ) -> None:
     """Print records as JSON lines.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,10 +17,11 @@ from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.cli.options import bus_option, config_option, json_option, settings
 from streamer.config import Config
-from streamer.errors import UsageError
+from streamer.errors import SourceError, UsageError
+from streamer.messages import SourceResult
 from streamer.progress import ProgressDisplay, summary
 from streamer.report import write_report
-from streamer.sources import parse_all
+from streamer.sources import Source, parse_all, redacted
 from streamer.worker.supervisor import RunOutcome, Supervisor
 
 
@@ -111,7 +113,7 @@ def run_config(
     if not config.sources:
         raise UsageError("name at least one SOURCE, on the command line or under `sources` in the configuration")
     log.configure(log_level)
-    chosen = parse_all(config.sources, config.mode)
+    chosen, unusable = _sources(config)
     if report_path is not None:
         _check_writable(report_path)
     ensure_models(config, offline=offline, quiet=quiet)
@@ -120,13 +122,32 @@ def run_config(
         bus.ensure_topics(topics(config.topics).all())
         with ProgressDisplay(Console(stderr=True), enabled=not quiet) as display:
             outcome = Supervisor(config, chosen, bus, run=run_name, show=display.update, log_level=log_level).run()
+        outcome = replace(outcome, results=(*unusable, *outcome.results))
         if outcome.fatal is not None:
             raise outcome.fatal
-        if report_path is not None:
+        if report_path is not None and outcome.runs:
             write_report(bus, outcome.runs, report_path, prefix=config.topics.prefix)
     finally:
         bus.close()
     return outcome
+
+
+def _sources(config: Config) -> tuple[list[Source], list[SourceResult]]:
+    """The sources that can be tried, and a result for each that cannot: one wrong name stops none of the others."""
+    usable: list[str] = []
+    unusable: list[SourceResult] = []
+    for text in config.sources:
+        try:
+            parse_all([text], config.mode)
+            usable.append(text)
+        except SourceError as error:
+            name = redacted(text)
+            unusable.append(
+                SourceResult(
+                    stream=name, source=name, state="failed", mode="archive", cause=error.cause, message=str(error)
+                )
+            )
+    return parse_all(usable, config.mode), unusable
 
 
 def ensure_models(config: Config, *, offline: bool, quiet: bool) -> None:

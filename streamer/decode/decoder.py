@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 
+import av
+
 from streamer.clock import Clock
 from streamer.config import DecodeSettings
 from streamer.decode.feeds import DecoderInfo, Feed, Taken, open_feed
 from streamer.decode.media_clock import MediaClock
-from streamer.decode.opening import check_size, explained, undecodable
-from streamer.errors import NotAVideo, ResolutionChanged
+from streamer.decode.opening import check_size, undecodable
+from streamer.errors import NotAVideo, ResolutionChanged, SourceUnsupported
 from streamer.pixels import Picture
 from streamer.pixels.frames import picture_of
 from streamer.source import Source
@@ -106,8 +108,13 @@ class Decoder:
         frame = taken.frame
         assert frame is not None
         check_size(self.source, frame.width, frame.height, self._settings.max_pixels)
-        with explained(self.source):
+        try:
             picture = picture_of(frame, self._feed.sample_aspect_ratio)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceUnsupported(
+                f"{self.source.name} has pictures in the pixel format {frame.format.name}, which FFmpeg cannot "
+                "convert: convert the file to yuv420p."
+            ) from error
         size = (picture.width, picture.height)
         before = self._display_wh or size
         if before != size:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 WRAP_BITS = (33, 32)
 """Where counters of MPEG streams (33 bits) and of RTP, MP4 and the like (32 bits) start again from 0."""
 
-MAX_GAP_S = 3600.0
+MAX_GAP_S = 3600
 """A step forward of up to this long is time that passed; a longer one is a new count, like a step back."""
 
 
@@ -56,7 +56,7 @@ class MediaClock:
     def _advance(self, pts: int, due: int) -> None:
         last = self.last_pts
         assert last is not None
-        limit = max(due, int(MAX_GAP_S / self.time_base))
+        limit = max(due, MAX_GAP_S * self.time_base.denominator // self.time_base.numerator)
         step = pts - last
         if not 0 < step <= limit:
             self.segment += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import cmath
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,77 +13,60 @@ from engines.spec import CropGeometry
 from streamer.pixels import Picture
 from streamer.types import FloatArray, TrackedFace, UInt8Array
 
-AlignCause = Literal["degenerate_points"]
+Template = tuple[tuple[float, float], ...]
 
-USUAL_SPREAD = 0.21
-"""RMS distance of a face's points from their centre, as a share of the box's longer side (0.17 to 0.25 is usual)."""
-
-MIN_SPREAD = 0.05
-"""Points whose RMS distance from their centre is below this share of the box's longer side fix no direction."""
-
-SCALE_LIMITS = (0.25, 4.0)
-"""A five-point scale this far from the box's own contradicts the box: the points are wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class CropTransforms:
-    """`display_to_crop` (N,2,3) float64 and, per face, why the box was used instead of the points."""
-
-    display_to_crop: NDArray[np.float64]
-    causes: tuple[AlignCause | None, ...]
+USUAL_TEMPLATE: Template = ((0.0, 0.0), (35.2, 0.0), (17.7, 20.0), (3.2, 40.6), (32.4, 40.6))
+"""Five points of a face seen from the front, for judging points where no model's template is at hand."""
+SPREAD_LIMITS = (0.05, 0.85)
+"""RMS distance of a face's points from their centre, as a share of the box's longer side: 0.17 to 0.25 is usual."""
+MIN_LIKENESS = 0.25
+"""Squared correlation of points with the template, turned and scaled at will. A profile has 0.6, a face whose left
+and right are exchanged 0.05."""
 
 
-def crop_transforms(boxes_xyxy: FloatArray, points_xy: FloatArray, geometry: CropGeometry) -> CropTransforms:
-    """The maps for boxes (N,4) and points (N,5,2) in display pixels.
+def similarity(box_xyxy: FloatArray, points_xy: FloatArray, template: Template) -> tuple[complex, complex] | None:
+    """`(m, c)` so that z -> m z + c takes the points (5,2) as near to the template as turning and scaling can.
 
-    `five_point`: the least-squares similarity (Umeyama, PAMI 13:376-380, 1991), in its closed form for the plane:
-    with points as complex numbers around their means, the factor m that minimises sum |m p - t|^2 is
-    sum(conj(p) t) / sum |p|^2. It turns and scales, never mirrors, and takes no iteration or random choice.
-    Points that cannot carry a map (collapsed, not finite, mirrored) fall back to the face's box, with a cause.
+    Least squares (Umeyama, PAMI 13:376-380, 1991) in its closed form for the plane: with points p and template t as
+    complex numbers around their means, m = sum(conj(p) t) / sum |p|^2. It never mirrors, takes no iteration and no
+    random choice. None when the points cannot carry a map: collapsed, scattered, mirrored or not finite.
     """
-    from_box = box_transforms(boxes_xyxy, geometry)
-    if geometry.kind == "box":
-        return CropTransforms(from_box, (None,) * len(from_box))
-    points = points_xy.astype(np.float64)
-    template = np.asarray(geometry.template, np.float64)
-    source = points[..., 0] + 1j * points[..., 1]  # (N,5)
-    target = template[:, 0] + 1j * template[:, 1]  # (5,)
-    source_mean, target_mean = source.mean(axis=1), target.mean()
-    centred = source - source_mean[:, None]
-    energy = (np.abs(centred) ** 2).sum(axis=1)
-    side = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).max(axis=1).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        factor = (centred.conj() * (target - target_mean)).sum(axis=1) / energy
-        relative = np.abs(factor) / _template_scale(target, side)
-        good = np.isfinite(factor) & (energy > 5 * (MIN_SPREAD * side) ** 2)
-        good &= (relative > SCALE_LIMITS[0]) & (relative < SCALE_LIMITS[1])
-        shift = target_mean - factor * source_mean
-    similar = np.empty((len(points), 2, 3), np.float64)
-    similar[:, 0, 0], similar[:, 0, 1], similar[:, 0, 2] = factor.real, -factor.imag, shift.real
-    similar[:, 1, 0], similar[:, 1, 1], similar[:, 1, 2] = factor.imag, factor.real, shift.imag
-    chosen = np.where(good[:, None, None], similar, from_box)
-    return CropTransforms(chosen, tuple(None if ok else "degenerate_points" for ok in good.tolist()))
+    target, target_mean, target_energy = _centred(template)
+    points = [complex(x, y) for x, y in points_xy.tolist()]
+    mean = sum(points) / len(points)
+    if not cmath.isfinite(mean):
+        return None
+    centred = [point - mean for point in points]
+    energy = sum(p.real * p.real + p.imag * p.imag for p in centred)
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    spread = (energy / len(points)) ** 0.5
+    side = max(x1 - x0, y1 - y0)
+    if not SPREAD_LIMITS[0] * side <= spread <= SPREAD_LIMITS[1] * side or energy == 0:
+        return None
+    product = sum(p.conjugate() * t for p, t in zip(centred, target, strict=True))
+    if not abs(product) ** 2 >= MIN_LIKENESS * energy * target_energy:
+        return None
+    factor = product / energy
+    return factor, target_mean - factor * mean
 
 
-def box_transforms(boxes_xyxy: FloatArray, geometry: CropGeometry) -> NDArray[np.float64]:
-    """The maps (N,2,3) that show each box, widened by the margin on every side and made square, in the whole crop.
-
-    The square becomes the crop's shorter side, so that nothing is stretched whatever the crop's shape.
-    """
-    boxes = boxes_xyxy.astype(np.float64)
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    side = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1e-3) * (1 + 2 * geometry.margin)
-    scale = min(geometry.width, geometry.height) / side
-    maps = np.zeros((len(boxes), 2, 3), np.float64)
-    maps[:, 0, 0] = maps[:, 1, 1] = scale
-    maps[:, :, 2] = np.array([geometry.width, geometry.height]) / 2 - scale[:, None] * centre
-    return maps
+def points_usable(box_xyxy: FloatArray, points_xy: FloatArray) -> bool:
+    """Whether the points (5,2) can align the face at all; `crop_transform` takes the box when they cannot."""
+    return similarity(box_xyxy, points_xy, USUAL_TEMPLATE) is not None
 
 
 def crop_transform(box_xyxy: FloatArray, points_xy: FloatArray, geometry: CropGeometry) -> NDArray[np.float64]:
-    """The map (2,3) of one face: box (4,), points (5,2)."""
-    result: NDArray[np.float64] = crop_transforms(box_xyxy[None], points_xy[None], geometry).display_to_crop[0]
-    return result
+    """The map (2,3) from display pixels to crop pixels for one face: box (4,), points (5,2) in display pixels.
+
+    `five_point` falls back to the box where `similarity` finds no map. Both put pixel edges, not centres, at whole
+    numbers.
+    """
+    if geometry.kind == "five_point":
+        found = similarity(box_xyxy, points_xy, geometry.template)
+        if found is not None:
+            m, c = found
+            return np.array([[m.real, -m.imag, c.real], [m.imag, m.real, c.imag]], np.float64)
+    return _box_transform(box_xyxy, geometry)
 
 
 def align(
@@ -95,8 +79,24 @@ def align(
     )
 
 
-def _template_scale(target: NDArray[np.complex128], side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The scale that a face with a box of this longer side would have if its points were spread as usual."""
-    spread = float(np.sqrt((np.abs(target - target.mean()) ** 2).mean()))
-    result: NDArray[np.float64] = spread / (USUAL_SPREAD * np.maximum(side, 1e-3))
-    return result
+def _box_transform(box_xyxy: FloatArray, geometry: CropGeometry) -> NDArray[np.float64]:
+    """Shows the box, widened by the margin on every side and made square, in the whole crop.
+
+    The square becomes the crop's shorter side, so that nothing is stretched whatever the crop's shape.
+    """
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    side = max(x1 - x0, y1 - y0, 1e-3) * (1 + 2 * geometry.margin)
+    scale = min(geometry.width, geometry.height) / side
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array(
+        [[scale, 0.0, geometry.width / 2 - scale * x], [0.0, scale, geometry.height / 2 - scale * y]], np.float64
+    )
+
+
+@lru_cache(maxsize=16)
+def _centred(template: Template) -> tuple[tuple[complex, ...], complex, float]:
+    """The template around its mean, the mean, and the sum of squared distances from it."""
+    points = [complex(x, y) for x, y in template]
+    mean = sum(points) / len(points)
+    centred = tuple(point - mean for point in points)
+    return centred, mean, sum(abs(point) ** 2 for point in centred)

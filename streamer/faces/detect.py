@@ -95,16 +95,28 @@ class Detector:
         causes: list[DropCause | None] = [None] * len(pictures)
         for shape, members in groups.items():
             fitted = [pictures[i].letterbox(*shape, self._decoder.colour) for i in members]
-            runner = self._runner(shape)
-            results = self._search(runner, shape, [image for image, _ in fitted])
+            results = self.search(shape, [image for image, _ in fitted])
             for i, (image, scale), result in zip(members, fitted, results, strict=True):
                 if isinstance(result, str) and len(members) > 1:
-                    (result,) = self._search(runner, shape, [image])
+                    (result,) = self.search(shape, [image])
                 if isinstance(result, str):
                     causes[i] = result
                 else:
                     found[i] = _on_display(result, scale, pictures[i])
         return Detected(found, causes)
+
+    def search(self, shape: Shape, images: Sequence[UInt8Array]) -> list[Detections | DropCause]:
+        """Per image, already of `shape` and in the network's colours, its faces in pixels of `shape`, or a cause.
+
+        One batch, no second try: `detect_each` is what streams want.
+        """
+        runner = self._runner(shape)
+        batch = images[0][None] if len(images) == 1 else np.stack(images)
+        try:
+            maps = runner.infer({"image": batch})
+        except EngineError:
+            return ["engine_error"] * len(images)
+        return [self._read(maps, row, shape) for row in range(len(images))]
 
     def close(self) -> None:
         """Frees the engines."""
@@ -119,15 +131,6 @@ class Detector:
             raise ModelError(
                 f"the detector is not prepared for {shape[0]}x{shape[1]}: call prepare() when a stream opens"
             ) from None
-
-    def _search(self, runner: Runner, shape: Shape, images: Sequence[UInt8Array]) -> list[Detections | DropCause]:
-        """Per image its faces in pixels of the detector's input, or why there are none."""
-        batch = images[0][None] if len(images) == 1 else np.stack(images)
-        try:
-            maps = runner.infer({"image": batch})
-        except EngineError:
-            return ["engine_error"] * len(images)
-        return [self._read(maps, row, shape) for row in range(len(images))]
 
     def _read(self, maps: Mapping[str, FloatArray], row: int, shape: Shape) -> Detections | DropCause:
         try:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamer.config import QualitySettings
+from streamer.faces.align import points_usable
 from streamer.types import FloatArray, TrackedFace
 
-QualityCause = Literal["small_face", "extreme_yaw", "extreme_roll", "weak_detection"]
+QualityCause = Literal["small_face", "extreme_yaw", "extreme_roll", "weak_detection", "unusable_points"]
 
 NOSE_DEPTH = 0.5
 """How far the nose's tip stands before the plane of eyes and mouth, in distances between the eyes: about 30 mm of
@@ -60,6 +61,8 @@ def assess(face: TrackedFace, settings: QualitySettings) -> Verdict:
         ("extreme_yaw", not abs(yaw_deg) <= settings.max_abs_yaw_deg),
         ("extreme_roll", not abs(roll_deg) <= settings.max_abs_roll_deg),
         ("weak_detection", not face.score >= settings.min_detector_score),
+        # An aligned model would get a crop it was not made for, and say something wrong with confidence.
+        ("unusable_points", not points_usable(face.box_xyxy, face.points_xy)),
     )
     causes = tuple(cause for cause, breaks in broken if breaks)
     return Verdict("low" if causes else "ok", causes, roll_deg, yaw_deg)

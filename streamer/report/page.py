@@ -61,8 +61,9 @@ def build(
         headline=summary.headline(found),
         subline=summary.subline(found),
         sections=sections,
-        several_runs=len({source.run for source in found}) > 1,
-        runs=[_run(run, found) for run in runs],
+        several_runs=len({source.stream for source in found}) < len(found),
+        started=_utc(min(run.started_s for run in runs)) if runs else None,
+        groups=[_group(group, found) for group in _alike(runs)],
         origins=sorted({s.va_origin for s in series.values()} or {run.va_origin for run in runs}),
         default_model=any("face-api" in name for run in runs for name in run.models.values()),
         skipped=dict(skipped or {}),
@@ -121,27 +122,60 @@ def _section(
     }
 
 
-def _run(run: RunRecord, found: Sequence[summary.SourceFacts]) -> dict[str, Any]:
-    """How a run went: models with their licences, stages, sources."""
+def _alike(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """Runs of the same models, settings and machine together (each archive file is a run of its own), in order."""
+    groups: list[list[RunRecord]] = []
+    for run in runs:
+        for group in groups:
+            if _setup(group[0]) == _setup(run):
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    return groups
+
+
+def _setup(run: RunRecord) -> tuple[object, ...]:
+    return (
+        run.models,
+        run.licences,
+        run.precision,
+        run.va_origin,
+        run.calibration,
+        run.settings,
+        run.machine,
+        run.software,
+    )
+
+
+def _group(runs: Sequence[RunRecord], found: Sequence[summary.SourceFacts]) -> dict[str, Any]:
+    """How runs of one set-up went: models with their licences, stages, sources."""
+    setup = runs[0]
+    names = {run.run for run in runs}
+    results = [result for run in runs for result in run.sources]
     stages: dict[str, float] = defaultdict(float)
-    for result in run.sources:
+    for result in results:
         for stage, used_s in result.stage_s.items():
             stages[stage] += used_s
     total_s = sum(stages.values())
-    analysed = sum(result.analysed for result in run.sources)
-    named = set()
+    analysed = sum(result.analysed for result in results)
+    licensed = set()
     models = []
-    for role, model in run.models.items():
-        name = model.split("@")[0]
-        key = next((k for k in (role, model, name) if k in run.licences), None)
-        named.add(key)
-        models.append({"role": role, "model": model, "licence": run.licences[key] if key else "not recorded"})
+    for role, model in setup.models.items():
+        key = next((k for k in (role, model, model.split("@")[0]) if k in setup.licences), None)
+        licensed.add(key)
+        licence = setup.licences[key] if key else None if model == "none" else "not recorded"
+        models.append({"role": role, "model": model, "licence": licence})
+    ended = [run.finished_s for run in runs if run.finished_s is not None]
+    started_s = min(run.started_s for run in runs)
     return {
-        "record": run,
-        "started": _utc(run.started_s),
-        "took_s": run.finished_s - run.started_s if run.finished_s is not None else None,
+        "runs": runs,
+        "setup": setup,
+        "started": _utc(started_s),
+        "took_s": max(ended) - started_s if len(ended) == len(runs) else None,
         "models": models,
-        "licences": {name: text for name, text in run.licences.items() if name not in named},
+        "machine": [_fact(name, value) for name, value in setup.machine.items()],
+        "licences": {name: text for name, text in setup.licences.items() if name not in licensed},
         "stages": [
             {
                 "name": stage,
@@ -152,8 +186,16 @@ def _run(run: RunRecord, found: Sequence[summary.SourceFacts]) -> dict[str, Any]
             for stage, used_s in stages.items()
         ],
         "total_s": total_s,
-        "sources": [source for source in found if source.run == run.run and source.result is not None],
+        "sources": [source for source in found if source.run in names and source.result is not None],
     }
+
+
+def _fact(name: str, value: str) -> tuple[str, str]:
+    """A fact of the machine as people write it: `memory_gib: 23.5` is Memory, 23.5 GiB."""
+    if name.endswith("_gib"):
+        name, value = name.removesuffix("_gib"), f"{value} GiB"
+    words = name.replace("_", " ")
+    return (words.upper() if words in ("cpu", "gpu") else words[:1].upper() + words[1:]), value
 
 
 def _utc(time_s: float) -> str:
@@ -198,7 +240,6 @@ def _template() -> jinja2.Template:
     environment.filters["clock"] = clock
     environment.filters["times"] = summary.times
     environment.filters["percent"] = _percent
-    environment.filters["titled"] = lambda name: name.upper() if name in ("cpu", "gpu") else name[:1].upper() + name[1:]
     environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
     return environment.get_template("report.html.j2")
 

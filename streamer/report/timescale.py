@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _DAY_S = 86_400.0
-_DATE_ORIGIN_MS = 0.0
+_DATE_ORIGIN_MS = 946_684_800_000.0
 """2000-01-01. Plotly takes a number of four digits on a date axis for a year: no position may be that small."""
 
 

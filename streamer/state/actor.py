@@ -18,7 +18,7 @@ from streamer.messages import Record, SourceState, Status, Track, VaOrigin
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.records import LeftCause, Recorder, StreamContext
 from streamer.state.stat import N_PROBS, stat_size
-from streamer.state.tally import Answer, Tally
+from streamer.state.tally import Answer
 from streamer.state.track import TrackState
 from streamer.state.va import derived, origin, within
 from streamer.types import Counters, Embedding, FaceObservation, FrameFaces
@@ -199,14 +199,13 @@ class StreamActor:
         answer = Answer(probs, label, confidence, valence, arousal, va_origin)
         recorder = self.recorder
         records: list[Record] = []
-        if track.life.n == 0:
+        if track.n == 0:
             records.append(recorder.appeared(track.id, va_origin))
-        track.life.add(frame.media_time_s, answer)
+        track.n += 1
         track.window.add(frame.media_time_s, answer)
         records.append(recorder.observation(track, seen, answer, bare, frame.picture_size_wh))
         if track.window.n == self.settings.window:
-            records.append(recorder.window(track.id, track.window, complete=True))
-            track.window = Tally()
+            records.append(recorder.window(track.id, track.close_window(), complete=True))
         return records
 
     def _valence_arousal(
@@ -226,7 +225,7 @@ class StreamActor:
     def _leave(self, track: TrackState, cause: LeftCause) -> list[Record]:
         records: list[Record] = []
         if track.window.n:
-            records.append(self.recorder.window(track.id, track.window, complete=False))
+            records.append(self.recorder.window(track.id, track.close_window(), complete=False))
         records.append(self.recorder.left(track.id, track.life, cause))
         self.tombstones += track.stored_keys
         return records

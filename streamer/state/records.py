@@ -262,6 +262,10 @@ def box_fractions(box_xyxy: list[float], size_wh: tuple[int, int]) -> tuple[floa
     """`box_xyxy` in pixels as left, top, width, height in fractions of the frame, cut at the frame's edges."""
     width, height = size_wh
     left, top, right, bottom = box_xyxy
-    left, right = (min(1.0, max(0.0, x / width)) for x in (left, right))
-    top, bottom = (min(1.0, max(0.0, y / height)) for y in (top, bottom))
+    left, right = _cut(left / width), _cut(right / width)
+    top, bottom = _cut(top / height), _cut(bottom / height)
     return r6s((left, top, right - left, bottom - top))
+
+
+def _cut(fraction: float) -> float:
+    return min(1.0, max(0.0, fraction))

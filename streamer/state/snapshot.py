@@ -59,6 +59,7 @@ class TrackBody(msgspec.Struct, kw_only=True):
     epoch: int
     number: int
     began_s: float
+    n: int
     warm_at: int
     restored: bool
     probs: np.ndarray | None
@@ -105,8 +106,7 @@ def take(
             key = track_key(context.stream, track.id)
             body = _track_body(track, made_by, exact=context.mode == "archive")
             values = seal(key, "track", context.stream, context.epoch, actor.n_snapshots, body)
-            actor.tombstones += [old for old in track.stored_keys if old not in values]
-            track.stored_keys = tuple(values)
+            track.stored_keys = _supersede(actor, track.stored_keys, values)
             track.changed = False
             puts |= values
     stream_body = {
@@ -122,8 +122,7 @@ def take(
     }
     key = stream_key(context.stream)
     values = seal(key, "stream", context.stream, context.epoch, actor.n_snapshots, stream_body)
-    actor.tombstones += [old for old in actor.stored_keys if old not in values]
-    actor.stored_keys = tuple(values)
+    actor.stored_keys = _supersede(actor, actor.stored_keys, values)
     puts |= values
     tombstones, actor.tombstones = actor.tombstones, []
     actor.n_snapshots += 1
@@ -184,6 +183,12 @@ def restore(
     return Restored(actor, body.position, body.tracker, tuple(cold), body.done)
 
 
+def _supersede(actor: StreamActor, stored_keys: tuple[bytes, ...], values: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
+    """The keys now stored; parts that a smaller value no longer has are put down for deletion."""
+    actor.tombstones += [key for key in stored_keys if key not in values]
+    return tuple(values)
+
+
 def _maker(context: StreamContext, settings: StateSettings) -> dict[str, Any]:
     return {
         "stream": context.stream,
@@ -217,6 +222,7 @@ def _track_body(track: TrackState, made_by: dict[str, Any], *, exact: bool) -> d
         "epoch": track.id.epoch,
         "number": track.id.number,
         "began_s": track.began_s,
+        "n": track.n,
         "warm_at": track.warm_at,
         "restored": track.restored,
         "probs": probs,
@@ -234,11 +240,12 @@ def _track(
     _, raw, stored_keys = unseal(values, track_key(context.stream, id))
     body = as_body(raw, TrackBody)
     _same_maker(body.made_by, context, settings)
-    if (body.epoch, body.number) != (id.epoch, id.number) or body.life.n < 1 or body.window.n >= settings.window:
+    whole = body.n >= 1 and body.n == body.life.n + body.window.n and body.window.n < settings.window
+    if (body.epoch, body.number) != (id.epoch, id.number) or not whole:
         raise SnapshotRefused(f"the snapshot of track {id.number} of {context.stream} contradicts itself")
     track = TrackState(id, body.began_s, needs, settings.window)
     track.stored_keys = stored_keys
-    track.warm_at, track.restored = body.warm_at, body.restored
+    track.n, track.warm_at, track.restored = body.n, body.warm_at, body.restored
     track.window, track.life = body.window, body.life
     if needs.hidden:
         track.h = _array(body.h, (needs.hidden,), "h")

@@ -41,6 +41,12 @@ class Scale(msgspec.Struct):
             self.high = value
         self.total += value
 
+    def merge(self, later: Scale) -> None:
+        """Take in the values of `later`."""
+        self.low = min(self.low, later.low)
+        self.high = max(self.high, later.high)
+        self.total += later.total
+
     def span(self, n: int) -> Span:
         """As records carry it; `n` is how many values were added."""
         return Span(min=r6(self.low), max=r6(self.high), mean=r6(self.total / n))
@@ -73,8 +79,7 @@ class Tally(msgspec.Struct):
         probs = answer.probs
         if self.n == 0:
             self.from_s = media_time_s
-            self.low = self.high = list(probs)
-            self.total = list(probs)
+            self.low = self.high = self.total = list(probs)
         else:
             self.low = list(map(min, self.low, probs))
             self.high = list(map(max, self.high, probs))
@@ -91,6 +96,23 @@ class Tally(msgspec.Struct):
         self.valence.add(answer.valence)
         self.arousal.add(answer.arousal)
         self.confidence_total += answer.confidence
+
+    def merge(self, later: Tally) -> None:
+        """Take in a whole later stretch (at least one observation)."""
+        if self.n == 0:
+            self.from_s = later.from_s
+        self.low = list(map(min, self.low, later.low))
+        self.high = list(map(max, self.high, later.high))
+        self.total = _plus(self.total, later.total)
+        self.good_total = _plus(self.good_total, later.good_total)
+        self.labelled = [a + b for a, b in zip(self.labelled, later.labelled, strict=True)]
+        self.n += later.n
+        self.n_low += later.n_low
+        self.to_s = later.to_s
+        self.predicted = self.predicted and later.predicted
+        self.valence.merge(later.valence)
+        self.arousal.merge(later.arousal)
+        self.confidence_total += later.confidence_total
 
     @property
     def va_origin(self) -> VaOrigin:

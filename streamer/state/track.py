@@ -14,7 +14,8 @@ from streamer.types import FloatArray
 class TrackState:
     """One face's memory: its block, (h, c), the open window and its whole life so far. A new one starts from zero.
 
-    `epoch` is the one the track began in and stays with it through take-overs. `warm_at` is the number of
+    `n` counts its observations; `window` is the open tumbling block of them and `life` all the closed ones. The epoch
+    in `id` is the one the track began in and stays with it through take-overs. `warm_at` is the number of
     observations from which the block holds nothing but what was seen since the start (or the take-over).
     `stored_keys` are those of its newest snapshot; `changed` says that it is older than the track.
     """
@@ -26,6 +27,7 @@ class TrackState:
         "h",
         "id",
         "life",
+        "n",
         "n_block",
         "restored",
         "ring",
@@ -43,6 +45,7 @@ class TrackState:
         self.ring = Ring(self.n_block, needs.stat, needs.n_features) if needs.keeps_rows else None
         self.h: FloatArray | None = np.zeros(needs.hidden, np.float32) if needs.hidden else None
         self.c: FloatArray | None = np.zeros(needs.hidden, np.float32) if needs.hidden else None
+        self.n = 0
         self.window = Tally()
         self.life = Tally()
         self.changed = True
@@ -51,11 +54,17 @@ class TrackState:
     @property
     def origin(self) -> StateOrigin:
         """What the answer for the newest observation rests on."""
-        if self.life.n >= self.warm_at:
+        if self.n >= self.warm_at:
             return "warm"
         return "restored" if self.restored else "cold"
 
     def took_over(self) -> None:
         """Mark what was restored from another owner's snapshot."""
         self.restored = True
-        self.warm_at = self.life.n + self.n_block
+        self.warm_at = self.n + self.n_block
+
+    def close_window(self) -> Tally:
+        """The open block, which from now on is part of the life."""
+        closed, self.window = self.window, Tally()
+        self.life.merge(closed)
+        return closed

@@ -101,7 +101,8 @@ class Supervisor:
         log_level: str = "warning",
     ) -> None:
         """The models must be in the cache already."""
-        self._config = config
+        # Addresses stay here: they may hold passwords, and file names that are no UTF-8.
+        self._config = msgspec.structs.replace(config, sources=())
         self._bus = bus
         self._run_name = run
         self._cache = cache

@@ -35,7 +35,7 @@ def test_labels_agree_with_a_straight_loop(
     done = streamer("run", *CHOSEN, "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     seen = observations(tmp_path / "affect.db")
-    rows = [row for clip in CHOSEN for row in compare(loop.run(clip), [one for one in seen if one.stream == clip.name])]
+    rows = [row for clip in CHOSEN for row in compare(loop.run(clip), [one for one in seen if one.stream == clip.stem])]
     found = np.array([row[0] for row in rows])
     agrees = np.array([row[1] for row in rows if row[0]])
     clear = np.array([row[2] >= 0.1 for row in rows if row[0]])

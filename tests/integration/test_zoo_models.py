@@ -1,12 +1,14 @@
 """The real networks in the real engine."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engines import zoo
 from engines.calibrate import calibrate, mean_confidence
-from engines.errors import EngineError
+from engines.errors import EngineError, ModelUnavailable
 from engines.faces import SEARCH_SIZE_WH, find_faces, pictures_of
 from engines.runtime import open_runner, prove_batch_invariance
 from engines.runtime.compiled import configuration, core
@@ -42,13 +44,18 @@ def test_a_row_answers_alone_as_in_any_batch(name: str, size_wh: tuple[int, int]
 
 
 def test_fer_agrees_with_the_published_file_in_the_engine(tmp_path: Path) -> None:
-    runner = open_runner(default_model("fer"), precision="fp32", cache=tmp_path)
+    try:
+        (published,) = fetch(FER, lambda _: None).values()
+    except ModelUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    path = tmp_path / FER.artefacts[0].name
+    path.write_bytes(published)
+    runner = open_runner(zoo.pull("fer", cache=tmp_path, folder=tmp_path), precision="fp32", cache=tmp_path)
     crops = random_pictures(4, 64, 64)
     logits = runner.infer({"image": crops})["logits"].astype(np.float64)
     probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    (published,) = fetch(FER, lambda _: None).values()
-    path = tmp_path / "published.tflite"
-    path.write_bytes(published)
     original = core().compile_model(core().read_model(path), "CPU", configuration("fp32"))
     grey = (crops @ np.array([0.299, 0.587, 0.114])) / 127.5 - 1
     for picture, ours in zip(grey.astype(np.float32), probs, strict=True):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +21,7 @@ from streamer.decode import open_source
 from streamer.decode.structure import missing_end
 from streamer.errors import SourceError
 from streamer.sources import Source
-from tests.unit.decode.test_decoder import kept, opened
+from tests.unit.decode.test_decoder import kept, level, opened
 from tests.unit.decode.videos import cut, damage, picture, pictures, write_sound, write_video
 
 
@@ -80,12 +84,28 @@ def test_noise_is_no_video(tmp_path: Path) -> None:
     ("name", "codec"), [("a.wav", "pcm_s16le"), ("a.m4a", "aac"), ("a.mp3", "libmp3lame"), ("a.flac", "flac")]
 )
 def test_sound_alone(tmp_path: Path, name: str, codec: str) -> None:
-    import av
-
     if codec not in av.codecs_available:
         pytest.skip(f"this FFmpeg writes no {codec}")
     text = refused(write_sound(tmp_path / name, codec), errors.NoVideoStream)
     assert "audio" in text
+
+
+def test_sound_with_a_cover_picture(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    silence = write_sound(tmp_path / "plain.m4a", "aac")
+    cover = write_video(tmp_path / "cover.mov", pictures(1), "mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(path), "w", format="mp4") as out, av.open(str(silence)) as sound, av.open(str(cover)) as image:
+        inputs = [sound.streams.audio[0], image.streams.video[0]]
+        outputs = [out.add_stream_from_template(stream) for stream in inputs]
+        outputs[1].disposition = av.stream.Disposition.attached_pic
+        for stream, target in zip(inputs, outputs, strict=True):
+            for packet in stream.container.demux(stream):  # type: ignore[attr-defined]
+                if packet.dts is not None:
+                    packet.stream = target
+                    out.mux(packet)
+    with av.open(str(path)) as check:
+        assert check.streams.video
+    refused(path, errors.NoVideoStream)
 
 
 def test_absurd_sizes(tmp_path: Path) -> None:
@@ -98,9 +118,6 @@ def test_absurd_sizes(tmp_path: Path) -> None:
 
 def test_an_absurd_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     """60,000 x 60,000 in the header; decoding it would take 10 GB."""
-    import struct
-    import zlib
-
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunks = b""
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")):
@@ -211,6 +228,15 @@ def test_too_many_in_a_row_end_the_stream(tmp_path: Path, limit: int, fails: boo
         assert len(frames) == 28
 
 
+def test_a_frame_that_the_decoder_calls_corrupt_is_not_shown(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.h264", pictures(40), "libx264")
+    with opened(cut(whole, 0.6, tmp_path / "cut.h264")) as decoder:
+        frames, error = kept(decoder)
+    assert error is None  # an elementary stream does not say how long it is meant to be
+    assert decoder.counters.corrupt_packets == 1
+    assert all(abs(level(frame) - 10 - 5 * frame.index) < 6 for frame in frames)
+
+
 def test_nothing_that_can_be_decoded(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mov", pictures(10), "png", pix_fmt="rgb24")
     frames, error = kept(opened(damage(whole, tmp_path / "hurt.mov", range(10))))
@@ -218,9 +244,15 @@ def test_nothing_that_can_be_decoded(tmp_path: Path) -> None:
     assert frames == []
 
 
-def test_images_that_are_broken_or_change(tmp_path: Path) -> None:
-    import cv2
+def test_a_pixel_format_that_nothing_converts(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "odd.nut", pictures(2), "rawvideo", pix_fmt="rgb4")
+    frames, error = kept(opened(path))
+    assert isinstance(error, errors.SourceUnsupported), error
+    told_well(str(error), path)
+    assert frames == []
 
+
+def test_images_that_are_broken_or_change(tmp_path: Path) -> None:
     folder = tmp_path / "shot"
     folder.mkdir()
     for i in range(6):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -189,6 +192,32 @@ def test_live_files_are_paced_by_their_media_time(tmp_path: Path) -> None:
     assert clock.now_s == pytest.approx(100.46)
 
 
+def test_joining_later_skips_the_waiting_but_no_frame(tmp_path: Path) -> None:
+    clock = FakeClock()
+    path = write_video(tmp_path / "a.mp4", pictures(10), "mpeg4")
+    decoder = open_source(parse(str(path), "live")[0], DecodeSettings(), clock)
+    decoder.join_at(0.2)
+    arrivals = [frame.arrival_s for frame in decoder]
+    assert arrivals == pytest.approx([0.0] * 6 + [0.04, 0.08, 0.12, 0.16])
+
+
+class TickingClock(FakeClock):
+    """A second later each time it is asked."""
+
+    def monotonic_s(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+
+def test_a_frame_arrives_with_its_own_packet(tmp_path: Path) -> None:
+    """P frames are sent before the B frames that are shown before them."""
+    path = write_video(tmp_path / "a.mp4", pictures(N), "mpeg4", b_frames=2)
+    frames = list(open_source(parse(str(path))[0], DecodeSettings(), TickingClock()))
+    arrivals = [frame.arrival_s for frame in frames]
+    assert sorted(arrivals) == [float(i + 1) for i in range(N)]
+    assert arrivals != sorted(arrivals)
+
+
 def test_archives_are_not_paced(tmp_path: Path) -> None:
     clock = FakeClock()
     path = write_video(tmp_path / "a.mp4", pictures(10), "mpeg4")
@@ -249,8 +278,6 @@ def test_leaving_the_loop_closes_the_source(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
-    import os
-
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 %03d.mp4"))
     try:
         path.write_bytes(write_video(tmp_path / "a.mp4", pictures(5), "mpeg4").read_bytes())
@@ -265,8 +292,6 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
 def test_image_folders(tmp_path: Path) -> None:
     folder = tmp_path / "shot"
     folder.mkdir()
-    import cv2
-
     for i in range(12):
         name = folder / f"frame %d {i}.{('png', 'jpg', 'bmp', 'webp')[i % 4]}"
         assert cv2.imwrite(str(name), picture(i)[..., ::-1])
@@ -279,8 +304,6 @@ def test_image_folders(tmp_path: Path) -> None:
 
 
 def test_sound_beside_the_picture_is_not_decoded(tmp_path: Path) -> None:
-    import av
-
     write_sound(tmp_path / "a.wav", "pcm_s16le")
     write_video(tmp_path / "v.mp4", pictures(10), "mpeg4")
     both = tmp_path / "both.mkv"

@@ -121,7 +121,8 @@ def test_a_strong_detection_has_the_first_choice() -> None:
     tracker = Tracker(TrackSettings())
     tracker.update(detections(face(100)), 0.0)
     update = tracker.update(detections(face(104, score=0.9), face(100, score=0.4)), 0.04)
-    assert [(one.track, one.score) for one in update.faces] == [(1, pytest.approx(0.9))]
+    assert numbers(update) == [1]
+    assert update.faces[0].score == pytest.approx(0.9)
 
 
 def test_confirmation_hides_what_does_not_last() -> None:

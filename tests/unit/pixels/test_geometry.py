@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.pixels.geometry import UPRIGHT, Orientation, compose, indexed
@@ -52,6 +52,7 @@ def test_what_is_no_quarter_turn_is_upright(matrix: tuple[int, ...]) -> None:
 
 
 @given(st.booleans(), st.booleans(), st.booleans())
+@settings(derandomize=True, deadline=None)
 def test_rows_that_lie_bottom_up_are_one_more_mirror(transpose: bool, flip_x: bool, flip_y: bool) -> None:
     orientation = Orientation(transpose, flip_x, flip_y)
     width, height = orientation.turned_wh(6, 4)
@@ -61,6 +62,7 @@ def test_rows_that_lie_bottom_up_are_one_more_mirror(transpose: bool, flip_x: bo
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-50, 50), st.floats(-20, 20), st.floats(-20, 20))
+@settings(derandomize=True, deadline=None)
 def test_indexed_maps_agree_at_pixel_centres(a: float, b: float, shift: float, x: float, y: float) -> None:
     affine = np.array([[a, b, shift], [-b, a, 2 * shift]])
     continuous = affine[:, :2] @ (x + 0.5, y + 0.5) + affine[:, 2]

@@ -12,6 +12,7 @@ import pytest
 
 from streamer.messages import SourceResult
 from streamer.report import build
+from streamer.report.page import _json
 from tests.synthetic_run import SyntheticRun, make_run
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
@@ -204,3 +205,27 @@ def test_the_same_records_make_the_same_page() -> None:
 def test_ids_are_unique() -> None:
     ids = re.findall(r'\bid="([^"]+)"', re.sub(r"<script.*?</script>", "", page_of(make_run()), flags=re.DOTALL))
     assert len(ids) == len(set(ids))
+
+
+def test_no_figure_can_end_its_script_element() -> None:
+    text = _json({"columns": {"t": ["</script><!--&\u2028"]}})
+    assert not set(text) & set("<>&\u2028")
+    assert json.loads(text) == {"columns": {"t": ["</script><!--&\u2028"]}}
+
+
+def test_runs_of_one_setup_are_told_once_and_of_another_apart() -> None:
+    runs = [make_run(run=f"run-{k}", n_frames=40) for k in range(3)]
+    records = [run.run for run in runs[:2]]
+    other = msgspec.structs.replace(
+        runs[2].run, precision="fp32", machine={"memory_gib": "23.5"}, models={"head": "none"}, licences={}
+    )
+    observations = [o for run in runs for o in run.observations]
+    words = Reader(build([*records, other], observations)).words
+    run_part = words[words.index("How the run went", words.index("At a glance")) :]
+    assert run_part.count("temperature 2.4") == 2
+    assert run_part.count("Precisionbf16") == 1
+    assert run_part.count("Precisionfp32") == 1
+    assert "Memory23.5 GiB" in run_part
+    assert "Headnoneaffect-streamer" in run_part, "no model has no licence"
+    assert words.count("Three face tracks") == 0
+    assert words.startswith("Nine face tracks in six sources.")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.source import redacted
@@ -10,6 +10,7 @@ ANY_NAME = st.text(st.characters(codec=None), max_size=300)
 
 
 @given(ANY_NAME)
+@settings(derandomize=True, deadline=None)
 def test_tidy_names_are_safe_everywhere(text: str) -> None:
     name = tidy(text)
     name.encode("utf-8")
@@ -19,6 +20,7 @@ def test_tidy_names_are_safe_everywhere(text: str) -> None:
 
 
 @given(st.lists(st.tuples(st.text(), ANY_NAME, ANY_NAME), unique_by=lambda one: one[0], max_size=8))
+@settings(derandomize=True, deadline=None)
 def test_names_are_unique_and_do_not_depend_on_the_order(addresses: list[tuple[str, str, str]]) -> None:
     names = unique_names(addresses, ["door"])
     assert len({*names, "door"}) == len(names) + 1

@@ -127,6 +127,15 @@ def test_position_and_tracker_come_back_with_arrays() -> None:
     assert np.array_equal(restored.tracker["boxes"], boxes)
 
 
+def test_parts_that_a_smaller_value_no_longer_has_are_deleted() -> None:
+    actor, store = actor_for(PassthroughHead(), WINDOW), Store()
+    store.write(take(actor, {"large": bytes(2 * PART_BYTES)}, None))
+    assert len(store.values) == 3
+    again = resume(store.values, PassthroughHead()).actor
+    store.write(take(again, {"large": b""}, None))
+    assert list(store.values) == [b"lobby"]
+
+
 def live(epoch: int) -> StreamContext:
     return context("live", epoch, session=f"{epoch}.0")
 

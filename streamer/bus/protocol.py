@@ -57,7 +57,9 @@ class Producer(Protocol):
     def commit(self, records: Sequence[Outgoing]) -> None:
         """Write all records in one transaction: readers of committed records see all or none.
 
-        Raises `DeliveryFailed`, `BusFull` or `BusUnavailable`, and then none of them is visible.
+        Raises `DeliveryFailed`, `BusFull` or `BusUnavailable`, and then none of them is visible; only a broker that
+        went away in the very moment of committing leaves that open (`BusUnavailable`): give the same records again,
+        they are written once.
         """
 
     def flush(self, timeout_s: float) -> None:

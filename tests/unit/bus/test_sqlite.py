@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from streamer.bus.protocol import Outgoing, Topic
-from streamer.bus.sqlite import SqliteBus
-from streamer.bus.sqlite_file import APPLICATION_ID, LAYOUT, connect, translate
+from streamer.bus.sqlite import SqliteBus, append
+from streamer.bus.sqlite_file import APPLICATION_ID, LAYOUT, connect, translate, writing
 from streamer.clock import FakeClock
 from streamer.errors import BusError, BusFull, BusUnavailable
 
@@ -126,6 +126,35 @@ def test_an_uncommitted_transaction_is_seen_by_nobody(tmp_path: Path) -> None:
     assert consumer.poll(0.05) == []
     other.execute("ROLLBACK")
     other.close()
+    bus.close()
+
+
+def test_whatever_goes_wrong_in_a_transaction_nothing_of_it_stays(tmp_path: Path) -> None:
+    bus = SqliteBus(tmp_path / "bus.db")
+    bus.ensure_topics([LOG])
+    other = connect(bus.path, create=False)
+
+    def half_a_transaction() -> None:
+        with writing(other, bus.path):
+            append(other, [(bus.known("log"), out("a"))], 0.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_a_transaction()
+    other.close()
+    assert bus.consumer(["log"]).poll(0.0) == []
+    bus.close()
+
+
+def test_several_topics_are_followed_in_commit_order(tmp_path: Path) -> None:
+    bus = SqliteBus(tmp_path / "bus.db")
+    bus.ensure_topics([LOG, Topic("other", 1)])
+    producer = bus.producer()
+    for i in range(20):
+        producer.send([Outgoing("other" if i % 3 else "log", 0, b"k", str(i).encode())])
+    consumer = bus.consumer(["other", "log"])
+    values = [record.value for _ in range(5) for record in consumer.poll(0.0, 4)]
+    assert values == [str(i).encode() for i in range(20)]
     bus.close()
 
 

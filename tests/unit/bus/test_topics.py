@@ -54,6 +54,14 @@ def test_a_stream_has_one_partition_in_every_stream_topic() -> None:
     assert 0 <= partition_of("Tür\udcff", 8) < 8
 
 
+def test_the_partition_is_the_positive_remainder() -> None:
+    assert [partition_of(name, 10) for name in ("21", "foobar", "abc")] == [
+        1173551340 % 10,
+        1357151166 % 10,
+        479470107 % 10,
+    ]
+
+
 def test_names_and_shapes_follow_the_settings() -> None:
     names = topics(TopicSettings(prefix="fleet2", partitions=8, retention_s=3600.0))
     results = ["observations", "windows", "tracks"]

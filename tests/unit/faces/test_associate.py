@@ -36,6 +36,12 @@ def test_as_many_as_can_be_at_the_least_cost(
     assert (len(chosen), -sum(costs[pair] for pair in chosen)) == best_by_hand(costs, sorted(tracks), sorted(faces))
 
 
+def test_a_pair_out_of_the_question_is_never_made_up() -> None:
+    """Three and three, but only two pairs can be."""
+    costs = {(0, 0): 1.0, (0, 1): 2.0, (0, 2): 3.0, (1, 0): 1.0, (2, 0): 5.0}
+    assert assign(costs, {0, 1, 2}, {0, 1, 2}) == [(0, 1), (1, 0)]
+
+
 def test_gates() -> None:
     def measured(*boxes: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
         return list(boxes)
@@ -62,11 +68,12 @@ def test_gates() -> None:
 
 
 def test_a_track_seen_just_now_is_preferred() -> None:
-    faces = measured_of(np.array([[100, 100, 160, 160]], np.float32), np.array([60], np.float32))
-    fresh, stale = Motion.starting(faces[0]), Motion.starting(faces[0])
+    """Although the stale one, which may be anywhere, finds the face less surprising."""
+    here, there = measured_of(np.array([[100, 100, 160, 160], [105, 100, 165, 160]], np.float32), np.full(2, 60.0))
+    fresh, stale = Motion.starting(here), Motion.starting(here)
     fresh.predict(0.04)
     stale.predict(0.8)
-    costs = plausible_pairs([stale, fresh], faces, 0.4)
+    costs = plausible_pairs([stale, fresh], [there], 0.4)
     assert assign(costs, {0, 1}, {0}) == [(1, 0)]
 
 

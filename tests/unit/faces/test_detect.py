@@ -194,14 +194,14 @@ def test_maps_that_are_no_numbers_are_a_cause(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_yunet_maps(stride: int) -> None:
-    face: Face = (100, 50, 140, 100, 0.9)
-    runner = ScriptedRunner(lambda images: yunet_maps(SMALL, [[face]] * len(images), stride))
+    faces_said: list[Face] = [(100, 50, 140, 100, 0.4), (200, 50, 240, 100, 0.3)]  # one just above the limit of 0.35
+    runner = ScriptedRunner(lambda images: yunet_maps(SMALL, [faces_said] * len(images), stride))
     found = Detector("yunet", lambda shape: runner, DetectSettings())
     found.prepare(640, 360)
     (faces,) = found.detect([picture(640, 360)])
     np.testing.assert_allclose(faces.boxes_xyxy, [[200, 100, 280, 200]], atol=1e-3)
     np.testing.assert_allclose(faces.points_xy[0], np.array([200, 100]) + POINT_SHARES * [80, 100], atol=1e-3)
-    np.testing.assert_allclose(faces.scores, [0.9], rtol=1e-6)
+    np.testing.assert_allclose(faces.scores, [0.4], rtol=1e-6)
 
 
 def test_detectors_get_the_colours_they_were_trained_with() -> None:

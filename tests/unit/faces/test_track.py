@@ -137,6 +137,12 @@ def test_confirmation_hides_what_does_not_last() -> None:
     assert tracker.finish() == (1,)
 
 
+def test_what_was_never_told_of_does_not_end() -> None:
+    tracker = Tracker(TrackSettings(confirm_after_s=0.1))
+    assert tracker.update(detections(face(100)), 0.0) == TrackUpdate()
+    assert tracker.finish() == ()
+
+
 def test_finish_ends_every_living_track_once() -> None:
     tracker = Tracker(TrackSettings())
     tracker.update(detections(face(100), face(400)), 0.0)

@@ -24,7 +24,7 @@ from streamer.config import Config
 from streamer.decode import open_source
 from streamer.errors import UsageError
 from streamer.faces.align import align
-from streamer.faces.detect import SHAPES, shape_for
+from streamer.faces.detect import shape_for
 from streamer.pipeline import Models
 from streamer.pixels import Picture
 from streamer.sources import parse

@@ -20,7 +20,6 @@ from streamer.config import Config
 from streamer.errors import SourceError, UsageError
 from streamer.messages import SourceResult
 from streamer.progress import ProgressDisplay, summary
-from streamer.report import write_report
 from streamer.sources import Source, parse_all, redacted
 from streamer.worker.supervisor import RunOutcome, Supervisor
 
@@ -126,6 +125,8 @@ def run_config(
         if outcome.fatal is not None:
             raise outcome.fatal
         if report_path is not None and outcome.runs:
+            from streamer.report import write_report  # loads what a supervisor should not while it works
+
             write_report(bus, outcome.runs, report_path, prefix=config.topics.prefix)
     finally:
         bus.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
+from streamer import log
 from streamer.bus.protocol import Bus, Outgoing
 from streamer.bus.topics import partition_of, state_record, topics
 from streamer.clock import Clock
@@ -20,7 +20,6 @@ from streamer.state.records import StreamContext
 from streamer.state.snapshot import restore, take
 from streamer.worker.lane import Lane
 
-log = structlog.get_logger()
 RESULT_SECTIONS = ("models", "detect", "track", "quality", "state")
 
 

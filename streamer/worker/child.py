@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
+from streamer import log
 from streamer.batching.collector import Collector
 from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
@@ -47,8 +46,8 @@ from streamer.worker.link import (
 )
 from streamer.worker.publisher import Batch, Publisher
 
-log = structlog.get_logger()
 TICK_INTERVAL_S = 1.0
+FIRST_COMMIT_S = 0.25  # somebody waits for the first sign of life; later commits take their time
 LIVE_QUEUE_FRAMES = 2
 
 
@@ -64,11 +63,11 @@ class _LaneCommitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gone:
-    """The supervisor's pipe is closed."""
+class _FirstCommit:
+    """The first archive records are on the bus."""
 
 
-_Happening = LaneEvent | _BusFailed | _LaneCommitted | Open | Close | Drain | Stop
+_Happening = LaneEvent | _BusFailed | _LaneCommitted | _FirstCommit | Open | Close | Drain | Stop
 
 
 @dataclass(slots=True)
@@ -113,6 +112,7 @@ class Child:
         self._next_tick_s = 0.0
         self._next_live_snapshot_s = 0.0
         self._decoder_cpu_s = 0.0
+        self._commit_interval_s = min(FIRST_COMMIT_S, start.config.checkpoint.archive_interval_s)
         self._leaving = False
         self._draining = False
 
@@ -172,7 +172,7 @@ class Child:
         settings = self._config.checkpoint
         due = [self._next_tick_s]
         if self._archive.dirty:
-            due.append(self._archive.since_s + settings.archive_interval_s)
+            due.append(self._archive.since_s + self._commit_interval_s)
         if self._live.dirty:
             due.append(self._live.since_s + settings.live_flush_s)
         return min(due)
@@ -182,10 +182,11 @@ class Child:
         settings = self._config.checkpoint
         archive = self._archive
         if archive.dirty and (
-            now_s >= archive.since_s + settings.archive_interval_s
-            or len(archive.records) >= settings.archive_max_records
+            now_s >= archive.since_s + self._commit_interval_s or len(archive.records) >= settings.archive_max_records
         ):
-            self._commit_archive()
+            first = self._commit_interval_s < settings.archive_interval_s
+            self._commit_interval_s = settings.archive_interval_s
+            self._commit_archive(done=(lambda: self._tell(_FirstCommit())) if first else None)
         if self._live.dirty and now_s >= self._live.since_s + settings.live_flush_s:
             self._send_live()
         if now_s >= self._next_tick_s:
@@ -245,7 +246,7 @@ class Child:
             for lane in self._lanes.values()
             if lane.state is not None
         )
-        self._link.send(Tick(streams=ticks, stage_s=stages))
+        self._link.send(Tick(streams=ticks, published=self._publisher.published, stage_s=stages))
 
     # -- what happens -----------------------------------------------------------------------------------------
 
@@ -276,6 +277,8 @@ class Child:
                     self._decoder_cpu_s += happening.lane.cpu_s
                     self._tick()
                     self._link.send(happening.ended)
+                case _FirstCommit():
+                    self._tick()
                 case _BusFailed():
                     raise happening.error
 
@@ -457,10 +460,7 @@ def main() -> int:
 def _prepare_process(start: Start) -> None:
     import cv2
 
-    from streamer import log as logs
-
-    logs.configure(start.log_level)  # type: ignore[arg-type]
-    structlog.contextvars.bind_contextvars(child=start.child)
+    log.configure(start.log_level, child=start.child)
     cv2.setNumThreads(1)  # one process a core
     if start.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {start.cpu})

@@ -9,11 +9,9 @@ import sys
 import threading
 from dataclasses import dataclass
 
-import structlog
-
+from streamer import log
 from streamer.worker.link import FromChild, Link, LinkClosed, Message, Start
 
-log = structlog.get_logger()
 _THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

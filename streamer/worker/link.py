@@ -16,6 +16,7 @@ import msgspec
 
 from streamer.config import Config
 from streamer.errors import StreamerError
+from streamer.log import Level
 from streamer.messages import Mode, SourceResult
 from streamer.source import Kind, Source
 
@@ -42,7 +43,7 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     live_run: str
     cache: str | None = None
     cpu: int | None = None
-    log_level: str = "warning"
+    log_level: Level = "warning"
 
 
 class Open(Message, frozen=True, kw_only=True, tag="open"):
@@ -127,9 +128,13 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tick(Message, frozen=True, kw_only=True, tag="tick"):
-    """From a child, once a second: its streams' counters and the CPU-thread seconds per stage since its start."""
+    """From a child, once a second: its streams' counters and the CPU-thread seconds per stage since its start.
+
+    `published` counts the records that are safely on the bus.
+    """
 
     streams: tuple[StreamTick, ...]
+    published: int
     stage_s: dict[str, float]
 
 

@@ -36,6 +36,7 @@ class Publisher:
         self._queue: queue.Queue[Batch | None] = queue.Queue(depth)
         self._broken = threading.Event()
         self.cpu_s = 0.0
+        self.published = 0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
@@ -66,9 +67,10 @@ class Publisher:
                 else:
                     live = live or self._bus.producer()
                     live.send(batch.records)
+                self.published += len(batch.records)
+                self.cpu_s = time.thread_time()
                 if batch.done is not None:
                     batch.done()
-                self.cpu_s = time.thread_time()
             if live is not None:
                 live.flush(10.0)
         except BusError as error:

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Any
 
 import msgspec
-import structlog
 
+from streamer import log
 from streamer.bus.protocol import Bus
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
@@ -44,7 +44,6 @@ from streamer.worker.link import (
 )
 from streamer.worker.runs import RunBook
 
-log = structlog.get_logger()
 SHOW_INTERVAL_S = 0.25
 MAINTENANCE_INTERVAL_S = 10.0
 START_FAILURES_ALLOWED = 3
@@ -98,7 +97,7 @@ class Supervisor:
         cache: Path | None = None,
         show: Callable[[Sequence[StreamProgress]], None] = lambda _: None,
         clock: Clock | None = None,
-        log_level: str = "warning",
+        log_level: log.Level = "warning",
     ) -> None:
         """The models must be in the cache already."""
         # Addresses stay here: they may hold passwords, and file names that are no UTF-8.
@@ -210,6 +209,8 @@ class Supervisor:
                 self._opened(message)
             case Tick():
                 self._stage_s[child] = message.stage_s
+                if message.published and self._first_record_s is None:
+                    self._first_record_s = self._clock.monotonic_s() - self._started_s
                 for tick in message.streams:
                     self._ticked(tick)
             case Ended():
@@ -238,8 +239,6 @@ class Supervisor:
         if stream is None:
             return
         now_s = self._clock.monotonic_s()
-        if tick.records and self._first_record_s is None:
-            self._first_record_s = now_s - self._started_s
         if stream.last_tick is not None:
             then_s, then_media_s, then_analysed = stream.last_tick
             if now_s > then_s:
@@ -267,8 +266,6 @@ class Supervisor:
     def _ended(self, message: Ended) -> None:
         stream = self._streams[message.stream]
         self._placement.ended(message.stream)
-        if message.result.records and self._first_record_s is None:
-            self._first_record_s = self._clock.monotonic_s() - self._started_s
         stream.result = msgspec.structs.replace(
             message.result,
             source=stream.result.source,

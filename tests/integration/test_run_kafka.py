@@ -40,7 +40,7 @@ def test_kafka_holds_the_same_records_as_the_embedded_bus(
     assert done.returncode == 0, done.stderr
     assert streamer("run", ONE_FACE, "--quiet", cwd=tmp_path).returncode == 0
     with AffectConsumer(f"sqlite:///{tmp_path}/affect.db", ["observations", "windows", "tracks"], follow=False) as here:
-        embedded = {type(record): [] for record in ()}  # type: ignore[var-annotated]
+        embedded: dict[type, list[object]] = {}
         for record in here:
             embedded.setdefault(type(record), []).append(record)
     for kind, topic in ((Observation, "observations"), (Window, "windows"), (TrackEvent, "tracks")):

@@ -199,7 +199,6 @@ class SourceResult(msgspec.Struct, frozen=True, kw_only=True):
     corrupt_packets: int = 0
     restarts: int = 0
     dropped: dict[str, int] = {}
-    stage_s: dict[str, float] = {}
     started_s: float = 0.0
     finished_s: float | None = None
 

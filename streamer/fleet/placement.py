@@ -1,7 +1,7 @@
 """Which child takes which stream: pure policy.
 
 Whole streams go to the child with the fewest of them. A stream whose child died keeps its name, and after a second
-death it runs alone, so that one poisonous file takes no others down with it. After `max_restarts` deaths it is given up.
+death it runs alone, so that one poisonous file takes no others down with it. After `max_restarts` deaths it is over.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ RUN = RunRecord(
     va_origin="derived",
     calibration="temperature 2.5",
     settings={"track.lost_after_s": "1.0"},
+    stage_s={"decode": 1.0, "detect": 4.5},
     sources=(
         SourceResult(
             stream=_STREAM,
@@ -172,7 +173,6 @@ RUN = RunRecord(
             records=1600,
             tracks=2,
             dropped={"sample_rate": 3},
-            stage_s={"decode": 1.0, "detect": 4.5},
             started_s=1700000000.0,
             finished_s=1700000060.0,
         ),

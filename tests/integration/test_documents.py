@@ -1,0 +1,67 @@
+"""What the documents tell people to type exists, and the programs in them run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from streamer.cli import cli
+from tests.product import ONE_FACE as CLIP
+from tests.product import ROOT, WARNINGS, needs_clips, streamer
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for path in DOCUMENTS:
+        for block in blocks(path, ""):
+            for line in block.splitlines():
+                if line.startswith("streamer "):
+                    found.append((path.name, line.split("  #")[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize(("document", "line"), commands())
+def test_each_command_is_one_that_streamer_takes(document: str, line: str) -> None:
+    words = shlex.split(line)[1:]
+    with click.Context(cli) as context:
+        name, command, rest = cli.resolve_command(context, words)
+        while isinstance(command, click.Group) and rest:
+            name, command, rest = command.resolve_command(context, rest)
+        assert command is not None, document
+        rest = [word.replace("SOURCE...", "SOURCE") for word in rest]
+        command.make_context(name, rest, parent=context)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@needs_clips
+@pytest.mark.models
+@pytest.mark.usefixtures("models")
+def test_the_programs_in_the_readme_run(tmp_path: Path) -> None:
+    assert streamer("run", CLIP, "--quiet", cwd=tmp_path).returncode == 0
+    programs = blocks(ROOT / "README.md", "python")
+    assert programs
+    for program in programs:
+        done = subprocess.run(
+            [sys.executable, *(f"-W{one}" for one in WARNINGS.split(",")), "-c", program],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 72

@@ -16,6 +16,7 @@ import msgspec
 
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Incoming
+from streamer.bus.read import Owners
 from streamer.bus.topics import content_type, topics
 from streamer.config import TopicSettings
 from streamer.errors import UndecodableRecord, UsageError
@@ -96,7 +97,7 @@ class AffectConsumer:
         self._streams = None if streams is None else frozenset(streams)
         self._follow = follow
         self._seen = _Recent(remember)
-        self._owners = _Owners()
+        self._owners = Owners()
         self._on_undecodable = on_undecodable
         self._waiting: deque[AnyRecord] = deque()
         self.undecodable = 0
@@ -199,21 +200,3 @@ class _Recent:
             if len(self._ids) > self._limit:
                 self._ids.popitem(last=False)
         return False
-
-
-class _Owners:
-    """The newest owner of each stream: its epoch, and when that began."""
-
-    def __init__(self) -> None:
-        self._newest: dict[tuple[str, str], tuple[int, float | None]] = {}
-
-    def has_left(self, place: tuple[str, str], record: Envelope) -> bool:
-        """Whether the record's writer had lost the stream when it saw the frame.
-
-        A former owner's record of an earlier frame is merely late (it waited out an outage) and stays.
-        """
-        epoch, began_s = self._newest.get(place, (record.epoch, record.epoch_time_s))
-        if record.epoch >= epoch:
-            self._newest[place] = (record.epoch, record.epoch_time_s)
-            return False
-        return record.capture_time_s is None or (began_s is not None and record.capture_time_s >= began_s)

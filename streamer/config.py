@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import yaml
@@ -132,24 +132,71 @@ def load(
 ) -> Config:
     """The configuration from a YAML file, `STREAMER_SECTION__KEY` variables and flags (`{"models.head": "mean"}`).
 
-    Raises `UsageError` naming the file and the key.
+    The settings outside of sections are `STREAMER_BUS`, `STREAMER_MODE` and `STREAMER_SOURCES` (one source, or a YAML
+    list). Other variables without `__` are left alone: a container platform makes some of its own (`STREAMER_PORT`)
+    where a service has that name. Raises `UsageError` naming the file or the variable, and the key.
     """
     tree: dict[str, Any] = {}
     if path is not None:
         tree = _read_yaml(path)
+    origins: dict[str, str] = {}
     for name, text in sorted((environment or {}).items()):
-        if (name.startswith(ENVIRONMENT_PREFIX) and "__" in name) or name == ENVIRONMENT_PREFIX + "BUS":
-            _put(tree, name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."), yaml.safe_load(text), name)
+        dotted = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        if name.startswith(ENVIRONMENT_PREFIX) and ("." in dotted or dotted in ("bus", "mode", "sources")):
+            _put(tree, dotted, _from_text(dotted, text, name), name)
+            origins[dotted] = name
     for name, value in (flags or {}).items():
         if value is not None:
             _put(tree, name, value, name)
+            origins[name] = "the command line"
     origin = str(path) if path else "the settings"
     try:
         config = msgspec.convert(tree, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{origin}: {error}") from error
-    _check(config, origin)
+        key = str(error).rpartition("$.")[2].rstrip("`")
+        raise UsageError(f"{origin}: {error}{_choices(_type_of(key))}") from error
+    _check(config, origin, origins)
     return config
+
+
+def _from_text(dotted: str, text: str, variable: str) -> Any:
+    """The value that an environment variable gives to a setting: text becomes what the setting is."""
+    wanted = _type_of(dotted)
+    if wanted is None or _is_section(wanted):
+        raise UsageError(f"{variable}: there is no setting {dotted}; `streamer check --schema` lists those there are")
+    if dotted == "sources":
+        return _source_list(text, variable)
+    try:
+        return msgspec.convert(text, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{variable} is {text!r}: {error}{_choices(wanted)}") from error
+
+
+def _source_list(text: str, variable: str) -> list[str]:
+    """One source as it is, since a name may look like YAML (`0`, `a: b`), or several as a YAML list in brackets."""
+    if not text.startswith("["):
+        return [text]
+    try:
+        return msgspec.convert(yaml.safe_load(text), list[str])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:  # the text may hold a password: it is not repeated
+        raise UsageError(f"{variable} begins as a YAML list of texts and is none: write [a.mp4, 'b.mp4']") from error
+
+
+def _type_of(dotted: str) -> Any:
+    """The type of a setting or section; None where there is none of that name."""
+    wanted: Any = Config
+    for key in dotted.split("."):
+        types = {field.name: field.type for field in msgspec.structs.fields(wanted)} if _is_section(wanted) else {}
+        wanted = types.get(key)
+    return wanted
+
+
+def _choices(kind: Any) -> str:
+    return f": choose one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -157,6 +204,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:  # its own text repeats the line, which may hold a password
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UsageError(f"{path} is not valid YAML: line {line}: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if tree is None:
@@ -176,21 +226,36 @@ def _put(tree: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
     tree[key] = value
 
 
-def _check(config: Config, origin: str) -> None:
+def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
     limits = (
         ("state.window", config.state.window >= 1, "at least 1"),
         ("topics.partitions", config.topics.partitions >= 1, "at least 1"),
+        ("topics.replication_factor", config.topics.replication_factor >= 1, "at least 1"),
+        ("topics.retention_s", config.topics.retention_s > 0, "more than 0"),
+        ("decode.max_pixels", config.decode.max_pixels >= 1, "at least 1"),
+        ("decode.threads", config.decode.threads >= 0, "0 (one a core) or more"),
         ("decode.queue_frames", config.decode.queue_frames >= 1, "at least 1"),
         ("batch.max_frames", config.batch.max_frames >= 1, "at least 1"),
+        ("batch.max_wait_s", config.batch.max_wait_s >= 0, "0 or more"),
         ("worker.children", config.worker.children >= 0, "0 (one a core) or more"),
         ("worker.streams_per_child", config.worker.streams_per_child >= 1, "at least 1"),
+        ("worker.max_restarts", config.worker.max_restarts >= 0, "0 or more"),
+        ("worker.drain_timeout_s", config.worker.drain_timeout_s >= 0, "0 or more"),
         ("checkpoint.archive_interval_s", config.checkpoint.archive_interval_s > 0, "more than 0"),
+        ("checkpoint.archive_max_records", config.checkpoint.archive_max_records >= 1, "at least 1"),
+        ("checkpoint.live_interval_s", config.checkpoint.live_interval_s > 0, "more than 0"),
+        ("checkpoint.live_flush_s", config.checkpoint.live_flush_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),
+        ("track.confirm_after_s", config.track.confirm_after_s >= 0, "0 or more"),
+        ("track.min_iou", 0 <= config.track.min_iou <= 1, "from 0 to 1"),
+        ("track.new_track_score", 0 <= config.track.new_track_score <= 1, "from 0 to 1"),
         ("detect.score_threshold", 0 < config.detect.score_threshold < 1, "between 0 and 1"),
+        ("detect.iou_threshold", 0 <= config.detect.iou_threshold <= 1, "from 0 to 1"),
+        ("detect.max_faces", config.detect.max_faces >= 1, "at least 1"),
     )
     for name, holds, wanted in limits:
         if not holds:
-            raise UsageError(f"{origin}: {name} must be {wanted}")
+            raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
 
 
 def json_schema() -> dict[str, Any]:

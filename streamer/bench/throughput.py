@@ -6,7 +6,6 @@ with all cores loaded, detect and embed at their best batch. efficiency = whole 
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import resource
@@ -22,6 +21,7 @@ import msgspec
 
 from streamer import machine
 from streamer.bench.clips import loop_clip
+from streamer.bench.record import header
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import Config
@@ -58,10 +58,7 @@ def run(
             bound = machine.n_cores() / sum(part["cpu_s_per_frame"] for part in parts.values())
             rounds.append({"parts": parts, "bound_fps": bound, "many": many, "one": one})
     return {
-        "bench": "throughput",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": machine.facts(),
-        "versions": machine.versions(),
+        **header("throughput"),
         "clip": {"name": clip.name, "looped_s": round(reached_s, 1), "files": n_files},
         "models": msgspec.to_builtins(config.models),
         "median": _medians(rounds),

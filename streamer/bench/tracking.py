@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamer.bench.record import header
 from streamer.bench.scenes import KINDS, Kind, Scene, make
 from streamer.bench.tracking_metrics import Seen, Tally, tally
 from streamer.config import TrackSettings
@@ -31,7 +32,7 @@ def run(seed: int = 0, n_scenes: int = 60) -> dict[str, Any]:
             key = (name, scene.kind)
             tallies[key] = tallies.get(key, Tally()) + follow(scene, start())
     used = [kind for kind in KINDS if ("tracker", kind) in tallies]
-    result: dict[str, Any] = {"seed": seed, "n_scenes": n_scenes}
+    result: dict[str, Any] = {**header("tracking"), "seed": seed, "n_scenes": n_scenes}
     for name in contenders:
         result[name] = sum((tallies[name, kind] for kind in used), Tally()).figures()
     result["by_kind"] = {kind: {name: tallies[name, kind].figures() for name in contenders} for kind in used}

@@ -54,7 +54,7 @@ def typed(
     a worker that lost its stream wrote it.
     """
     counts = counts if counts is not None else ReadCounts()
-    claims: dict[tuple[str, str], tuple[int, float]] = {}
+    owners = Owners()
     for message in incoming:
         if message.value is None:
             continue
@@ -65,7 +65,7 @@ def typed(
             continue
         if (runs is not None and record.run not in runs) or (streams is not None and record.stream not in streams):
             continue
-        if ".archive." not in message.topic and _stale(record, claims, message.topic):
+        if ".archive." not in message.topic and owners.has_left((message.topic, record.stream), record):
             counts.skipped["stale_epoch"] += 1
             continue
         counts.read += 1
@@ -86,10 +86,19 @@ def run_records(bus: Bus, prefix: str = "affect") -> list[RunRecord]:
     return sorted(newest.values(), key=lambda run: (run.started_s, run.run))
 
 
-def _stale(record: Envelope, claims: dict[tuple[str, str], tuple[int, float]], topic: str) -> bool:
-    epoch, claimed_s = claims.get((topic, record.stream), (-1, float("inf")))
-    if record.epoch >= epoch:
-        since = record.epoch_time_s if record.epoch_time_s is not None else float("inf")
-        claims[(topic, record.stream)] = (record.epoch, since if record.epoch > epoch else min(claimed_s, since))
-        return False
-    return record.capture_time_s is None or record.capture_time_s >= claimed_s
+class Owners:
+    """The newest owner of each stream in each topic: its epoch, and when that began."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], tuple[int, float | None]] = {}
+
+    def has_left(self, place: tuple[str, str], record: Envelope) -> bool:
+        """Whether the record's writer had lost the stream when it saw the frame; `place` is (topic, stream).
+
+        A former owner's record of an earlier frame is merely late (it waited out an outage) and stays.
+        """
+        epoch, began_s = self._newest.get(place, (record.epoch, record.epoch_time_s))
+        if record.epoch >= epoch:
+            self._newest[place] = (record.epoch, record.epoch_time_s)
+            return False
+        return record.capture_time_s is None or (began_s is not None and record.capture_time_s >= began_s)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import sys
 from typing import Any
 
@@ -44,6 +45,16 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if not _nobody_reads():
+                raise
+            # Whoever read our output has enough; point it elsewhere so that the interpreter's last flush stays quiet.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="streamer")
@@ -69,22 +80,34 @@ def _run(arguments: list[str] | None) -> int:
         return leave.exit_code
     except click.Abort:
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "streamer"
+        return _complain(f"{_sentence(error)} See `{where} --help`.", error.exit_code)
+    except click.ClickException as error:
+        return _complain(_sentence(error), error.exit_code)
     except (UsageError, UnknownModel) as error:
         return _complain(error, 2)
     except (StreamerError, EnginesError) as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has enough; point it elsewhere so that the interpreter's last flush stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return result if isinstance(result, int) else 0
 
 
-def _complain(error: Exception, exit_code: int) -> int:
+def _complain(error: Exception | str, exit_code: int) -> int:
     click.echo(f"streamer: {error}", err=True)
     return exit_code
+
+
+def _sentence(error: click.ClickException) -> str:
+    return " ".join(error.format_message().split())
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe that nobody reads any more: then a broken pipe is no failure of ours."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from streamer.config import Config, load
+from streamer.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-DEFAULT_BUS = "sqlite:///affect.db"
 
 
 def bus_option(command: Command) -> Command:
@@ -20,7 +20,7 @@ def bus_option(command: Command) -> Command:
     return click.option(
         "--bus",
         metavar="URL",
-        help="Where records go: sqlite:///FILE or kafka://HOST:PORT.  [default: sqlite:///affect.db]",
+        help="Where records are: sqlite:///FILE or kafka://HOST:PORT.  [default: sqlite:///affect.db]",
     )(command)
 
 
@@ -34,6 +34,15 @@ def config_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def folder_for_output(path: Path) -> Path:
+    """`path`, made when it is missing. Raises `UsageError` where it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from error
+    return path
 
 
 def settings(config_path: Path | None, **flags: Any) -> Config:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
+import msgspec
 
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics as all_topics
-from streamer.cli.options import bus_option, config_option, settings
+from streamer.cli.options import bus_option, config_option, json_option, settings
 
 
-@click.group()
+@click.group(epilog="\b\nExample:\n  streamer topics create --bus kafka://localhost:9092")
 def topics() -> None:
     """Create or check the topics of a bus."""
 
@@ -19,14 +21,18 @@ def topics() -> None:
 @topics.command(epilog="\b\nExample:\n  streamer topics create --bus kafka://localhost:9092")
 @bus_option
 @config_option
-def create(bus: str | None, config_path: Path | None) -> None:
+@json_option
+def create(bus: str | None, config_path: Path | None, as_json: bool) -> None:
     """Create missing topics and check the shape of those that exist."""
     config = settings(config_path, bus=bus)
-    opened = open_bus(config.bus)
+    opened = open_bus(config.bus, settings=config.topics)
     try:
         wanted = all_topics(config.topics).all()
         opened.ensure_topics(wanted)
     finally:
         opened.close()
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(wanted)))
+        return
     for topic in wanted:
         click.echo(f"{topic.name:32} {topic.partitions:4} partitions   {topic.cleanup}")

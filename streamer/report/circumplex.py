@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamer.coordinates import COORDINATES
 from streamer.report import decimate, timescale
 from streamer.report.figures import Figure, rounded
 from streamer.report.series import TrackSeries
 from streamer.types import EXPRESSIONS
 
 Point = tuple[float, float]
-
-COORDINATES: dict[str, Point] = {
-    "Neutral": (0.0, 0.0),
-    "Angry": (-0.51, 0.59),
-    "Disgust": (-0.60, 0.35),
-    "Fear": (-0.64, 0.60),
-    "Happy": (0.81, 0.51),
-    "Sad": (-0.63, -0.27),
-    "Surprise": (0.40, 0.67),
-}
-"""Valence and arousal of the words (Russell and Mehrabian 1977, as cited in public sources); Neutral by convention."""
 
 
 def circumplex(track: TrackSeries, max_points: int = decimate.MAX_POINTS) -> Figure:

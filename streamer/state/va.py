@@ -1,27 +1,18 @@
 """Valence and arousal: `predicted` by a head that learned them from people, else `derived` from the expressions.
 
-Russell and Mehrabian (1977, J. Research in Personality 11:273-294) rated emotion words for pleasure and arousal. The
-derived value is the expectation of their coordinates under the calibrated probabilities. Its limits: words were
-rated, not faces; Neutral at the origin is a convention; nothing outside valence -0.64..0.81 and arousal -0.27..0.67
-can be reached; and an over-confident network makes it a step function, hence calibrated probabilities only.
+The derived value is the expectation of the expressions' coordinates (`streamer.coordinates`) under the calibrated
+probabilities. Its limits: words were rated, not faces; nothing outside valence -0.64..0.81 and arousal -0.27..0.67 can
+be reached; and an over-confident network makes it a step function, hence calibrated probabilities only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamer.coordinates import COORDINATES
 from streamer.messages import VaOrigin
 from streamer.types import EXPRESSIONS
 
-COORDINATES: dict[str, tuple[float, float]] = {
-    "Neutral": (0.0, 0.0),
-    "Angry": (-0.51, 0.59),
-    "Disgust": (-0.60, 0.35),
-    "Fear": (-0.64, 0.60),
-    "Happy": (0.81, 0.51),
-    "Sad": (-0.63, -0.27),
-    "Surprise": (0.40, 0.67),
-}
 VALENCE_LIMITS: tuple[float, float] = (-0.64, 0.81)
 AROUSAL_LIMITS: tuple[float, float] = (-0.27, 0.67)
 

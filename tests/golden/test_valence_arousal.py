@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engines.spec import EXPRESSIONS
-from streamer.state.va import AROUSAL_LIMITS, COORDINATES, VALENCE_LIMITS, derived
+from streamer.coordinates import COORDINATES
+from streamer.state.va import AROUSAL_LIMITS, VALENCE_LIMITS, derived
 
 PUBLISHED = [
     ("Neutral", 0.0, 0.0),

@@ -23,13 +23,13 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    found = []
-    for path in DOCUMENTS:
-        for block in blocks(path, ""):
-            for line in block.splitlines():
-                if line.startswith("streamer "):
-                    found.append((path.name, line.split("  #")[0].strip()))
-    return found
+    return [
+        (path.name, line.split("  #")[0].strip())
+        for path in DOCUMENTS
+        for block in blocks(path, "")
+        for line in block.splitlines()
+        if line.startswith("streamer ")
+    ]
 
 
 @pytest.mark.parametrize(("document", "line"), commands())
@@ -65,3 +65,9 @@ def test_the_programs_in_the_readme_run(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 72
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_example_configurations_are_right(path: Path, tmp_path: Path) -> None:
+    done = streamer("check", path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

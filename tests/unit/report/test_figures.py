@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamer.report.circumplex import COORDINATES, circumplex, hull
+from streamer.coordinates import COORDINATES
+from streamer.report.circumplex import circumplex, hull
 from streamer.report.figures import COLOURS, Figure
 from streamer.report.series import TrackSeries, gather
 from streamer.report.strip import MAX_LANES, presence
 from streamer.report.timeline import timeline
 from streamer.report.timescale import axis, clock
-from streamer.state import va
 from streamer.types import EXPRESSIONS
 from tests.synthetic_run import make_run
 
@@ -154,8 +154,3 @@ def test_axes_follow_the_length() -> None:
     assert axis(20)[0] == 1
     assert axis(7200)[1]["type"] == "date"
     assert axis(200_000)[1]["ticksuffix"] == " h"
-
-
-def test_the_drawn_coordinates_are_those_values_are_derived_from() -> None:
-    """The report may not import a stage, so it keeps its own copy; the two must never part."""
-    assert COORDINATES == va.COORDINATES

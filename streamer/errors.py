@@ -87,6 +87,12 @@ class SourceUnsupported(SourceError):
     cause = "unsupported"
 
 
+class SourceBroke(SourceError):
+    """Reading a source failed in a way nobody foresaw (a defect, or no memory left); frames before it are kept."""
+
+    cause = "broke"
+
+
 class BusError(StreamerError):
     """The bus refused or lost something."""
 
@@ -147,6 +153,12 @@ class ModelError(StreamerError):
     """A model is missing, wrong, or fails."""
 
     cause = "model"
+
+
+class WorkerNotStarted(StreamerError):
+    """The machine has no room for another worker process."""
+
+    cause = "worker_not_started"
 
 
 class NotFinite(StreamerError):

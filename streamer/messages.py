@@ -179,7 +179,7 @@ class Status(Envelope, frozen=True, kw_only=True):
 
 
 class SourceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one source of a run went."""
+    """How one source of a run went. `done_before`: an earlier run had finished it, nothing was analysed now."""
 
     stream: str
     source: str
@@ -198,6 +198,7 @@ class SourceResult(msgspec.Struct, frozen=True, kw_only=True):
     tracks: int = 0
     corrupt_packets: int = 0
     restarts: int = 0
+    done_before: bool = False
     dropped: dict[str, int] = {}
     started_s: float = 0.0
     finished_s: float | None = None

@@ -28,7 +28,7 @@ from streamer.faces.detect import Detector
 from streamer.faces.embed import Embedded, Embedder
 from streamer.faces.quality import assess
 from streamer.faces.track import Tracker
-from streamer.messages import Record
+from streamer.messages import Observation, Record
 from streamer.state.actor import StreamActor
 from streamer.state.heads import EngineHead, MeanHead, PassthroughHead, TemporalHead
 from streamer.types import Counters, Detections, FaceObservation, Frame, FrameFaces, TrackUpdate
@@ -38,7 +38,7 @@ from streamer.types import Counters, Detections, FaceObservation, Frame, FrameFa
 class StreamState:
     """Everything one stream carries from frame to frame, and how far it is.
 
-    `next_index` is the index of the first frame not yet analysed; `position` what a checkpoint says of it.
+    `next_index` is the index of the first frame not yet analysed.
     """
 
     tracker: Tracker
@@ -48,18 +48,6 @@ class StreamState:
     media_time_s: float = 0.0
     faces_now: int = 0
     n_tracks: int = 0
-
-    def position(self) -> dict[str, object]:
-        """Where to go on after a restart, with the counters up to there."""
-        return {
-            "next_index": self.next_index,
-            "media_time_s": self.media_time_s,
-            "n_tracks": self.n_tracks,
-            "analysed": self.counters.analysed,
-            "faces": self.counters.faces,
-            "records": self.counters.records,
-            "dropped": dict(self.counters.dropped),
-        }
 
 
 class StageTimes:
@@ -138,11 +126,17 @@ class Pipeline:
         self._times = times
 
     def prepare(self, picture_size_wh: tuple[int, int]) -> None:
-        """Compile what pictures of this size need, before the first of them comes."""
-        self._models.detector.prepare(*picture_size_wh)
+        """Compile what pictures of this size need, before the first of them comes. Raises `ModelError`."""
+        try:
+            self._models.detector.prepare(*picture_size_wh)
+        except EnginesError as error:
+            raise ModelError(str(error)) from error
 
     def step(self, batch: Sequence[tuple[StreamState, Frame]]) -> list[tuple[StreamState, list[Record]]]:
-        """The records of each frame, in the order of the batch. A stream may have several frames, in its own order."""
+        """The records of each frame, in the order of the batch. A stream may have several frames, in its own order.
+
+        What an engine fails at is dropped and counted. Raises `ModelError` when the models do not fit together.
+        """
         times = self._times
         with times.stage("detect"):
             detections = self._detect(batch)
@@ -232,7 +226,7 @@ class Pipeline:
             state.faces_now = len(found.faces)
             state.n_tracks = max([state.n_tracks, *(seen.face.track for seen in found.faces)])
             state.counters.analysed += 1
-            state.counters.faces += len(found.faces)
+            state.counters.faces += sum(isinstance(record, Observation) for record in made)
             state.counters.records += len(made)
         return [(state, made) for (state, _), made in zip(batch, records, strict=True)]
 

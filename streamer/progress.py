@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -160,10 +159,13 @@ def _totals(rows: Sequence[StreamProgress], left_out: int) -> list[str]:
 
 
 def summary(results: Sequence[SourceResult], wall_s: float, where: Sequence[str] = ()) -> str:
-    """The run in a few plain lines: what was read, how fast, what failed and why, `where` the results are.
+    """The run in a few plain lines: what was read, how fast, what was dropped, `where` the results are.
 
-    Real time is the sum of all sources' media time over `wall_s`.
+    What failed is told by `unfinished`. Real time is the sum of all sources' media time over `wall_s`. What an
+    earlier run had done is not counted.
     """
+    done_before = sum(1 for result in results if result.done_before)
+    results = [result for result in results if not result.done_before]
     media_s = sum(result.duration_s for result in results)
     lines = [
         f"{_many(len(results), 'source')}, {_many(_total(results, 'analysed'), 'frame')}, "
@@ -176,35 +178,27 @@ def summary(results: Sequence[SourceResult], wall_s: float, where: Sequence[str]
     for result in results:
         for cause, n in result.dropped.items():
             drops[cause] = drops.get(cause, 0) + n
+    if done_before:
+        lines.append(
+            f"{_many(done_before, 'source')} already on this bus, not analysed again (--run NAME analyses anew)"
+        )
     if drops:
         lines.append("dropped: " + ", ".join(f"{n:,} {cause.replace('_', ' ')}" for cause, n in sorted(drops.items())))
     lines += [f"results: {printable(place)}" for place in where]
-    lines += [
-        f"{result.state}: {printable(result.stream)}: {printable(' '.join((result.message or _cause(result)).split()))}"
-        for result in results
-        if result.state in ("failed", "interrupted")
-    ]
     return "\n".join(lines)
 
 
-def to_json(results: Sequence[SourceResult], wall_s: float, where: Sequence[str] = ()) -> str:
-    """The summary for programs: one JSON object with totals, the places of the results and each source's result."""
-    media_s = sum(result.duration_s for result in results)
-    totals: dict[str, Any] = {
-        "sources": len(results),
-        "failed": sum(1 for result in results if result.state == "failed"),
-        **{name: _total(results, name) for name in ("decoded", "analysed", "faces", "tracks", "records")},
-        "media_s": round(media_s, 3),
-        "wall_s": round(wall_s, 3),
-        "speed": round(media_s / wall_s, 3) if wall_s > 0 else None,
-    }
-    named = [{**msgspec.to_builtins(result), "stream": printable(result.stream)} for result in results]
-    return msgspec.json.encode({"totals": totals, "results": list(map(printable, where)), "sources": named}).decode()
-
-
-def progress_json(rows: Iterable[StreamProgress]) -> str:
-    """The live counts as one JSON line, for programs that follow a run."""
-    return msgspec.json.encode([{**asdict(row), "stream": printable(row.stream)} for row in rows]).decode()
+def unfinished(results: Sequence[SourceResult]) -> list[str]:
+    """One sentence on each source that failed or was interrupted: its stream, why, and what is kept."""
+    sentences = []
+    for result in results:
+        if result.state not in ("failed", "interrupted"):
+            continue
+        message = result.message or (_cause(result) if result.state == "failed" else _kept(result))
+        # Most messages begin with the source's name, which often is the stream's.
+        name = "" if result.state == "failed" and message.startswith(result.stream) else f"{result.stream}: "
+        sentences.append(printable(f"{result.state}: {name}{' '.join(message.split())}"))
+    return sentences
 
 
 def printable(text: str, *, ascii_only: bool = False) -> str:
@@ -235,6 +229,11 @@ def _seconds(t_s: float) -> str:
 
 def _cause(result: SourceResult) -> str:
     return result.cause.replace("_", " ") if result.cause else "no cause is known; see the log"
+
+
+def _kept(result: SourceResult) -> str:
+    kept = f"stopped after {_seconds(result.duration_s)} of video, which is kept"
+    return f"{kept}; the same command goes on there" if result.mode == "archive" else kept
 
 
 def _total(results: Sequence[SourceResult], name: str) -> int:

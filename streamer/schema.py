@@ -88,6 +88,7 @@ _MEANINGS = {
     "corrupt_packets": "packets that could not be decoded so far",
     "dropped": "frames not analysed so far, by cause",
     "restarts": "how often work on the source was begun again after a process died",
+    "done_before": "an earlier run had finished it; nothing was analysed now",
     "number": "number of the track within the epoch; says nothing of identity",
     "min": "smallest",
     "max": "largest",
@@ -146,7 +147,7 @@ _SAYS = {
     "runs": "the run record: `RunRecord`",
     "deadletter": "a record that could not be read: `DeadLetter`",
 }
-_KEYS = {"state": "stream id, or stream id / track", "archive_state": "stream id, or stream id / track"}
+_KEYS = {"state": "stream id, or stream id / track", "archive_state": "stream id / run, or stream id / run / track"}
 _KEYS |= {"jobs": "job id", "jobs_status": "job id", "runs": "run id", "deadletter": "the original key"}
 _MARK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

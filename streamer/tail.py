@@ -13,7 +13,7 @@ from streamer.bus.protocol import Bus, Incoming
 from streamer.bus.topics import content_type
 from streamer.client import Start, kind_of, topic_names
 from streamer.errors import UndecodableRecord
-from streamer.messages import CONTENT_TYPE, decode
+from streamer.messages import CONTENT_TYPE, RunRecord, decode
 
 _FOLLOW_POLL_S = 0.5
 _END_POLL_S = 0.1
@@ -41,14 +41,23 @@ def lines(
     try:
         while follow or not consumer.at_end():
             for incoming in consumer.poll(_FOLLOW_POLL_S if follow else _END_POLL_S):
-                if stream is None or _is_of(incoming, stream):
+                if stream is None or _is_of(incoming, stream, prefix):
                     yield msgspec.json.encode(_line(incoming, prefix, meta)).decode()
     finally:
         consumer.close()
 
 
-def _is_of(incoming: Incoming, stream: str) -> bool:
-    """Whether the key is the stream's, or in a state topic that of one of its tracks (escaped stream id / track)."""
+def _is_of(incoming: Incoming, stream: str, prefix: str) -> bool:
+    """Whether the key is the stream's, or in a state topic that of one of its tracks (escaped stream id / track).
+
+    A run, whose key is its own, is of each stream that it read.
+    """
+    if kind_of(incoming.topic, prefix) is RunRecord:
+        try:
+            run = decode(incoming.value or b"", RunRecord, content_type(incoming.headers))
+        except UndecodableRecord:
+            return False
+        return any(source.stream == stream for source in run.sources)
     key = incoming.key.decode("utf-8", "surrogateescape")
     if incoming.topic.endswith(".state"):
         key = unquote(key.partition("/")[0], errors="surrogateescape")

@@ -6,12 +6,13 @@ Pure: no thread, no lock, the time is passed in. `exchange.py` puts a lock aroun
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from streamer.messages import Mode
 
+Name = TypeVar("Name", bound=Hashable)
 Item = TypeVar("Item")
 
 
@@ -23,8 +24,8 @@ class _Lane(Generic[Item]):
     ended: bool = False
 
 
-class Collector(Generic[Item]):
-    """Frames waiting, by stream.
+class Collector(Generic[Name, Item]):
+    """Frames waiting, by stream, which whoever opens a lane names as it likes.
 
     Live lanes: the newest frame wins, the oldest waiting one is given back as dropped. Archive lanes: a full lane
     refuses, and whoever offers waits. A batch is due when it is full, when its oldest frame has waited
@@ -34,20 +35,20 @@ class Collector(Generic[Item]):
     def __init__(self, max_frames: int, max_wait_s: float) -> None:
         self._max_frames = max_frames
         self._max_wait_s = max_wait_s
-        self._lanes: OrderedDict[str, _Lane[Item]] = OrderedDict()
+        self._lanes: OrderedDict[Name, _Lane[Item]] = OrderedDict()
 
-    def open(self, stream: str, mode: Mode, capacity: int) -> None:
+    def open(self, stream: Name, mode: Mode, capacity: int) -> None:
         """Begin a lane; a lane of that name must not exist."""
         if stream in self._lanes:
             raise ValueError(f"lane {stream!r} is already open")
         self._lanes[stream] = _Lane(mode, max(1, capacity))
 
-    def has_room(self, stream: str) -> bool:
+    def has_room(self, stream: Name) -> bool:
         """Whether `offer` would take a frame without dropping one. A closed lane takes (and forgets) anything."""
         lane = self._lanes.get(stream)
         return lane is None or len(lane.queue) < lane.capacity
 
-    def offer(self, stream: str, item: Item, now_s: float) -> Item | None:
+    def offer(self, stream: Name, item: Item, now_s: float) -> Item | None:
         """Queue a frame; returns the older frame a live lane dropped for it.
 
         Raises `ValueError` on a full archive lane: ask `has_room` first.
@@ -63,17 +64,17 @@ class Collector(Generic[Item]):
         lane.queue.append((now_s, item))
         return dropped
 
-    def end(self, stream: str) -> None:
+    def end(self, stream: Name) -> None:
         """No further frame will be offered; what waits is still delivered."""
         if stream in self._lanes:
             self._lanes[stream].ended = True
 
-    def close(self, stream: str) -> list[Item]:
+    def close(self, stream: Name) -> list[Item]:
         """Forget a lane; returns what was still waiting."""
         lane = self._lanes.pop(stream, None)
         return [item for _, item in lane.queue] if lane else []
 
-    def finished(self) -> list[str]:
+    def finished(self) -> list[Name]:
         """Ended lanes with nothing left to deliver."""
         return [name for name, lane in self._lanes.items() if lane.ended and not lane.queue]
 
@@ -89,9 +90,9 @@ class Collector(Generic[Item]):
         oldest_s = min(lane.queue[0][0] for lane in waiting)
         return max(0.0, oldest_s + self._max_wait_s - now_s)
 
-    def take(self) -> Sequence[tuple[str, Item]]:
+    def take(self) -> Sequence[tuple[Name, Item]]:
         """The next batch: one frame of each stream in turn until it is full; a stream's frames keep their order."""
-        batch: list[tuple[str, Item]] = []
+        batch: list[tuple[Name, Item]] = []
         while len(batch) < self._max_frames:
             took = False
             for name in list(self._lanes):

@@ -4,55 +4,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic
 
-from streamer.batching.collector import Collector
+from streamer.batching.collector import Collector, Item, Name
 from streamer.clock import Clock
 from streamer.messages import Mode
 
-Item = TypeVar("Item")
 
-
-class Exchange(Generic[Item]):
+class Exchange(Generic[Name, Item]):
     """Hands frames from many decoder threads to one inference loop."""
 
-    def __init__(self, collector: Collector[Item], clock: Clock) -> None:
+    def __init__(self, collector: Collector[Name, Item], clock: Clock) -> None:
         self._collector = collector
         self._clock = clock
         self._changed = threading.Condition()
-        self._closed: set[str] = set()
         self._interrupted = False
 
-    def open(self, stream: str, mode: Mode, capacity: int) -> None:
+    def open(self, stream: Name, mode: Mode, capacity: int) -> None:
         """Begin a lane."""
         with self._changed:
-            self._closed.discard(stream)
             self._collector.open(stream, mode, capacity)
 
-    def put(self, stream: str, item: Item, mode: Mode) -> Item | None:
+    def put(self, stream: Name, item: Item, mode: Mode) -> Item | None:
         """Offer a frame from a decoder thread: archive waits for room, live drops the oldest and returns it.
 
-        Returns `item` itself when the lane was closed meanwhile.
+        Returns `item` itself when the lane is not open (any more).
         """
         with self._changed:
-            while mode == "archive" and stream not in self._closed and not self._collector.has_room(stream):
+            # A closed lane has room for anything and forgets it, so nobody waits for a lane that is gone.
+            while mode == "archive" and not self._collector.has_room(stream):
                 self._changed.wait()
-            if stream in self._closed:
-                return item
             dropped = self._collector.offer(stream, item, self._clock.monotonic_s())
             self._changed.notify_all()
             return dropped
 
-    def end(self, stream: str) -> None:
+    def end(self, stream: Name) -> None:
         """The decoder has delivered its last frame."""
         with self._changed:
             self._collector.end(stream)
             self._changed.notify_all()
 
-    def close(self, stream: str) -> list[Item]:
+    def close(self, stream: Name) -> list[Item]:
         """Forget the lane at once and free a decoder that waits on it."""
         with self._changed:
-            self._closed.add(stream)
             waiting = self._collector.close(stream)
             self._changed.notify_all()
             return waiting
@@ -63,7 +57,7 @@ class Exchange(Generic[Item]):
             self._interrupted = True
             self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> tuple[Sequence[tuple[str, Item]], list[str]]:
+    def take(self, timeout_s: float) -> tuple[Sequence[tuple[Name, Item]], list[Name]]:
         """The next due batch (empty after `timeout_s` or `wake`) and the streams that have nothing more to give."""
         deadline_s = self._clock.monotonic_s() + timeout_s
         with self._changed:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import select
 import sys
@@ -30,6 +31,8 @@ _COMMANDS = {
     "tail": "streamer.cli.read:tail",
     "topics": "streamer.cli.topics:topics",
 }
+# A group without a command shows its help: click since 8.2 by this error, before by itself.
+_HELP_INSTEAD: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class _LazyGroup(click.Group):
@@ -70,6 +73,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave with its exit code."""
+    _write_whole_lines()
     sys.exit(_run(arguments))
 
 
@@ -80,7 +84,7 @@ def _run(arguments: list[str] | None) -> int:
         return leave.exit_code
     except click.Abort:
         return 130
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _HELP_INSTEAD as error:
         error.show()
         return error.exit_code
     except click.UsageError as error:
@@ -104,6 +108,17 @@ def _complain(error: Exception | str, exit_code: int) -> int:
 
 def _sentence(error: click.ClickException) -> str:
     return " ".join(error.format_message().split())
+
+
+def _write_whole_lines() -> None:
+    """Put a buffer before a standard output without one (PYTHONUNBUFFERED, usual in containers).
+
+    Bare, it may take a part of what is written and only say so in a number that no writer looks at.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        buffered = io.BufferedWriter(raw)
+        sys.stdout = io.TextIOWrapper(buffered, sys.stdout.encoding, sys.stdout.errors, line_buffering=True)
 
 
 def _nobody_reads() -> bool:

@@ -25,8 +25,12 @@ def bench() -> None:
 @bench.command(epilog="\b\nExample:\n  streamer bench throughput --clip face.mp4 --out bench-output")
 @click.option("--clip", type=click.Path(path_type=Path), help="A video with a face.  [default: the sample clip]")
 @click.option("--files", "n_files", type=_COUNT, default=8, show_default=True, help="How many files at once.")
-@click.option("--seconds", "duration_s", type=_SECONDS, default=60.0, show_default=True, help="Length the clip is looped to.")
-@click.option("--part-seconds", "part_s", type=_SECONDS, default=3.0, show_default=True, help="How long to measure each part.")
+@click.option(
+    "--seconds", "duration_s", type=_SECONDS, default=60.0, show_default=True, help="Length the clip is looped to."
+)
+@click.option(
+    "--part-seconds", "part_s", type=_SECONDS, default=3.0, show_default=True, help="How long to measure each part."
+)
 @click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; the median is given.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write throughput.json here.")
 @config_option
@@ -79,4 +83,6 @@ def tracking(n_scenes: int, seed: int, folder: Path | None, as_json: bool) -> No
 def _give(result: dict[str, Any], text: str, folder: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(result) if as_json else text)
     if folder is not None:
-        (folder_for_output(folder) / f"{result['bench']}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        (folder_for_output(folder) / f"{result['bench']}.json").write_text(
+            json.dumps(result, indent=2) + "\n", encoding="utf-8"
+        )

@@ -10,9 +10,10 @@ import msgspec
 import yaml
 
 from engines.zoo import list_models, load_head
-from streamer.cli.options import settings
-from streamer.config import json_schema
-from streamer.errors import UsageError
+from streamer.bus.open import open_bus
+from streamer.cli.options import json_option, settings
+from streamer.config import Config, json_schema
+from streamer.errors import BusUnavailable, UsageError
 from streamer.sources import parse_all, redacted
 
 
@@ -25,7 +26,8 @@ Examples:
 )
 @click.argument("config_path", metavar="CONFIG", required=False, type=click.Path(path_type=Path))
 @click.option("--schema", is_flag=True, help="Print the configuration's JSON Schema and leave.")
-def check(config_path: Path | None, schema: bool) -> None:
+@json_option
+def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
     """Read CONFIG as a run would, name what is wrong with it, or print the settings it comes to."""
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
@@ -33,7 +35,8 @@ def check(config_path: Path | None, schema: bool) -> None:
     if config_path is None:
         raise UsageError("name the configuration file to check, or use --schema")
     config = settings(config_path)
-    parse_all(config.sources)
+    parse_all(config.sources, config.mode)
+    _check_bus(config)
     known = {model.spec.name: model.spec.role for model in list_models()}
     for role, name in (("detector", config.models.detector), ("expression", config.models.expression)):
         if known.get(name) != role:
@@ -44,4 +47,15 @@ def check(config_path: Path | None, schema: bool) -> None:
     tree = msgspec.to_builtins(config)
     tree["bus"] = redacted(tree["bus"])
     tree["sources"] = [redacted(source) for source in tree["sources"]]
+    if as_json:
+        click.echo(json.dumps(tree))
+        return
     click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _check_bus(config: Config) -> None:
+    """Whether the address can be one; a file that is not there yet and a broker that is away are no fault of it."""
+    try:
+        open_bus(config.bus, create=False, settings=config.topics).close()
+    except BusUnavailable:
+        return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
 from engines.zoo.sample import fetch_sample
-from streamer.cli.options import settings
-from streamer.cli.run import exit_code, run_config
-from streamer.progress import summary
+from streamer.cli.options import folder_for_output, json_option, settings
+from streamer.cli.run import exit_code, outcome_as_json, run_config, tell
 
 
 @click.command(
@@ -18,17 +19,30 @@ Example:
   streamer demo --out demo-output
 """
 )
-@click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True)
-def demo(folder: Path) -> int:
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="The folder for records and report; those of an earlier demo in it are replaced.",
+)
+@json_option
+def demo(folder: Path, as_json: bool) -> int:
     """Pull the default models and a sample clip, analyse it, and write records and a report to look at."""
+    folder_for_output(folder)
     clip = fetch_sample(progress=lambda text: click.echo(text, err=True))
-    folder.mkdir(parents=True, exist_ok=True)
     database, page = folder / "affect.db", folder / "report.html"
     for stale in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         stale.unlink(missing_ok=True)
-    config = settings(None, bus=f"sqlite:///{database}", sources=[f"carphone={clip}"])
-    outcome = run_config(config, None, page)
-    click.echo(summary(outcome.results, outcome.wall_s))
-    click.echo(f"records   {database}   (streamer tail observations --bus sqlite:///{database})")
-    click.echo(f"report    {page}   (open it in a browser)")
+    address = f"sqlite:///{quote(str(database))}"
+    config = settings(None, bus=address, sources=[f"carphone={clip}"])
+    outcome = run_config(config, None, page, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(outcome_as_json(outcome, config, page)))
+        return exit_code(outcome)
+    tell(outcome)
+    click.echo(f"records   {database}   (streamer tail observations --bus {address})")
+    if outcome.runs:
+        click.echo(f"report    {page}   (open it in a browser)")
     return exit_code(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from engines.errors import EnginesError
-from engines.zoo import cache_folder, load
+from engines.zoo import cache_folder, entry_of, verify
 from streamer import machine
 from streamer.bus.open import open_bus
 from streamer.cli.options import bus_option, config_option, json_option, settings
-from streamer.errors import StreamerError
+from streamer.config import Config
+from streamer.errors import StreamerError, TopicMissing
+from streamer.sources import redacted
 
 Verdict = Literal["ok", "missing", "broken"]
 
@@ -46,7 +50,7 @@ def doctor(bus: str | None, config_path: Path | None, as_json: bool) -> int:
         _guard("machine", _machine),
         _guard("decoding", _decoding),
         _guard("engine", _engine),
-        *(_model(name) for name in (config.models.detector, config.models.expression)),
+        *(_model(config, name) for name in (config.models.detector, config.models.expression)),
         _guard("model clients", _clients),
         _guard("embedded bus", _sqlite),
         _guard("kafka client", _kafka),
@@ -54,7 +58,7 @@ def doctor(bus: str | None, config_path: Path | None, as_json: bool) -> int:
         _guard("gpu", _gpu),
     ]
     if bus is not None or config_path is not None:
-        findings.append(_guard("bus", lambda: _bus(config.bus)))
+        findings.append(_guard("bus", lambda: _bus(config)))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -67,7 +71,11 @@ def doctor(bus: str | None, config_path: Path | None, as_json: bool) -> int:
 def _guard(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
-    except (ImportError, OSError, StreamerError, EnginesError) as error:
+    except (StreamerError, EnginesError) as error:
+        return Finding(name, "broken", str(error))
+    except ImportError as error:
+        return Finding(name, "broken", f"{error}: install this software anew (pip install --force-reinstall)")
+    except (OSError, subprocess.SubprocessError) as error:
         return Finding(name, "broken", f"{type(error).__name__}: {error}")
 
 
@@ -95,14 +103,19 @@ def _engine() -> Finding:
     return Finding("engine", "ok", f"OpenVINO on CPU, {chosen} (the engine reports {', '.join(capabilities)})")
 
 
-def _model(name: str) -> Finding:
+def _model(config: Config, name: str) -> Finding:
+    """A model that is wrong, or that nobody knows, is broken; one that is merely not here yet is missing."""
     try:
-        model = load(name, offline=True)
-    except EnginesError:
-        return Finding(
-            f"model {name}", "missing", f"fetch it with `streamer models pull {name}` (into {cache_folder()})"
-        )
-    return Finding(f"model {name}", "ok", model.spec.model_id)
+        found = verify(name)
+    except EnginesError as error:
+        return Finding(f"model {name}", "broken", str(error))
+    if found.state == "wrong":
+        return Finding(f"model {name}", "broken", found.text)
+    if found.state == "absent":
+        folder = f" --folder {config.models.folder}" if config.models.folder else ""
+        fetch = f"fetch it with `streamer models pull {name}{folder}` (into {cache_folder()})"
+        return Finding(f"model {name}", "missing", fetch)
+    return Finding(f"model {name}", "ok", entry_of(name).spec.model_id)
 
 
 def _clients() -> Finding:
@@ -151,12 +164,18 @@ def _gpu() -> Finding:
     )
 
 
-def _bus(url: str) -> Finding:
-    from streamer.sources import redacted
-
-    bus = open_bus(url, create=False)
+def _bus(config: Config) -> Finding:
+    """A bus without our topics, or an SQLite file that is not there yet, is well: the first run makes them."""
+    shown = redacted(config.bus)
+    if config.bus.startswith("sqlite:"):
+        file = Path(unquote(urlsplit(config.bus).path.removeprefix("/")))
+        if not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK):
+            return Finding("bus", "ok", f"{shown} (made at the first run)")
+    bus = open_bus(config.bus, create=False, settings=config.topics)
     try:
-        bus.latest("affect.runs", 0, [b"doctor"])
+        bus.latest(f"{config.topics.prefix}.runs", 0, [b"doctor"])
+    except TopicMissing:
+        return Finding("bus", "ok", f"{shown} (topics are made at the first run, or by `streamer topics create`)")
     finally:
         bus.close()
-    return Finding("bus", "ok", redacted(url))
+    return Finding("bus", "ok", shown)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 import click
 
-from engines.zoo import list_models, pull, verify
+from engines.zoo import entry_of, list_models, pull, verify
 from engines.zoo.store import spec_json
 from streamer.cli.options import json_option
 from streamer.machine import PACKAGES
@@ -47,20 +48,36 @@ def list_(as_json: bool) -> None:
 @models.command("pull", epilog="\b\nExample:\n  streamer models pull centerface face-api")
 @click.argument("names", nargs=-1, required=True)
 @_folder
-def pull_(names: tuple[str, ...], folder: Path | None) -> None:
-    """Fetch, check and convert models into the cache."""
+@json_option
+def pull_(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
+    """Fetch, check and convert models into the cache; one that is there and sound is left as it is."""
     for name in names:
-        model = pull(name, folder=folder, progress=lambda text: click.echo(text, err=True))
+        entry_of(name)  # a wrong name is said before anything is fetched
+    pulled = [pull(name, folder=folder, progress=lambda text: click.echo(text, err=True)) for name in names]
+    if as_json:
+        click.echo(
+            json.dumps([{"name": m.spec.name, "model_id": m.spec.model_id, "path": str(m.path)} for m in pulled])
+        )
+        return
+    for model in pulled:
         click.echo(f"{model.spec.model_id}   {model.path}")
 
 
 @models.command("verify", epilog="\b\nExample:\n  streamer models verify face-api")
 @click.argument("names", nargs=-1)
-def verify_(names: tuple[str, ...]) -> int:
+@json_option
+def verify_(names: tuple[str, ...], as_json: bool) -> int:
     """Check cached models (all, or those named) against their hashes. Exit code 1 when one is absent or wrong."""
     found = [verify(name) for name in names or [m.spec.name for m in list_models() if m.path]]
-    for one in found:
-        click.echo(f"{one.name:20} {one.state:7} {one.text}")
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "path": str(one.path)} for one in found]))
+    else:
+        for one in found:
+            click.echo(f"{one.name:20} {one.state:7} {one.text}")
+        if not found:
+            click.echo(
+                "no model is in the cache; fetch the default ones with `streamer models pull centerface face-api`"
+            )
     return 1 if any(one.state != "good" for one in found) else 0
 
 

@@ -19,7 +19,7 @@ from streamer.cli.options import bus_option, config_option, json_option, setting
 from streamer.config import Config
 from streamer.errors import SourceError, UsageError
 from streamer.messages import SourceResult
-from streamer.progress import ProgressDisplay, summary
+from streamer.progress import ProgressDisplay, summary, unfinished
 from streamer.sources import Source, parse_all, redacted
 from streamer.worker.supervisor import RunOutcome, Supervisor
 
@@ -50,11 +50,17 @@ Examples:
 )
 @click.option("--run", "run_name", metavar="ID", help="Name this run; without it the same work has the same name.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write a page about the run.")
-@click.option("--children", type=int, metavar="N", help="Worker processes.  [default: one a core]")
-@click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
-@click.option("--quiet", is_flag=True, help="No progress display and no summary.")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="error", show_default=True
+    "--children", type=click.IntRange(min=0), metavar="N", help="Worker processes; 0 is one a core.  [default: 0]"
+)
+@click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
+@click.option("--quiet", is_flag=True, help="No progress display and no summary; errors are told still.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="error",
+    show_default=True,
+    help="Which log events go to standard error, with those that are worse.",
 )
 @json_option
 def run(
@@ -92,10 +98,13 @@ def run(
     )
     outcome = run_config(config, run_name, report_path, offline=offline, quiet=quiet or as_json, log_level=log_level)
     if as_json:
-        click.echo(json.dumps(outcome_as_json(outcome, config), ensure_ascii=True))
-    elif not quiet:
-        click.echo(summary(outcome.results, outcome.wall_s))
-        click.echo(f"records   {config.bus}" + (f"\nreport    {report_path}" if report_path else ""))
+        click.echo(json.dumps(outcome_as_json(outcome, config, report_path), ensure_ascii=True))
+        return exit_code(outcome)
+    tell(outcome, quiet=quiet)
+    if not quiet:
+        click.echo(f"records   {redacted(config.bus)}")
+        if report_path and outcome.runs:
+            click.echo(f"report    {report_path}")
     return exit_code(outcome)
 
 
@@ -175,10 +184,19 @@ def exit_code(outcome: RunOutcome) -> int:
     return 1 if any(result.state == "failed" for result in outcome.results) else 0
 
 
-def outcome_as_json(outcome: RunOutcome, config: Config) -> dict[str, object]:
-    """What `--json` prints."""
+def tell(outcome: RunOutcome, *, quiet: bool = False) -> None:
+    """The summary on standard output unless `quiet`, and on standard error a sentence on each source not done."""
+    if not quiet:
+        click.echo(summary(outcome.results, outcome.wall_s))
+    for sentence in unfinished(outcome.results):
+        click.echo(f"streamer: {sentence}", err=True)
+
+
+def outcome_as_json(outcome: RunOutcome, config: Config, report_path: Path | None) -> dict[str, object]:
+    """What `--json` prints; `report` is null when no page was written (not asked for, or no source could be read)."""
     return {
-        "bus": config.bus,
+        "bus": redacted(config.bus),
+        "report": str(report_path) if report_path and outcome.runs else None,
         "runs": list(outcome.runs),
         "interrupted": outcome.interrupted,
         "wall_s": round(outcome.wall_s, 3),

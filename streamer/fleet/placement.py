@@ -1,13 +1,15 @@
 """Which child takes which stream: pure policy.
 
-Whole streams go to the child with the fewest of them. A stream whose child died keeps its name, and after a second
-death it runs alone, so that one poisonous file takes no others down with it. After `max_restarts` deaths it is over.
+Whole streams go to the child with the fewest of them. A stream under which two children died runs alone from then on,
+so that one poisonous file takes no others down with it; before its last chance in any case. One that waits for no end
+of the others, being live, gets a child beyond the usual number for that. After `max_restarts` restarts it is over.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Placement:
         still_waiting: deque[tuple[str, bool]] = deque()
         while self._waiting:
             stream, live = self._waiting.popleft()
-            suspect = self._deaths.get(stream, 0) >= 2
+            suspect = self._deaths.get(stream, 0) >= min(2, max(1, self.max_restarts))
             child = self._child_for(live=live, suspect=suspect)
             if child is None:
                 still_waiting.append((stream, live))
@@ -57,16 +59,18 @@ class Placement:
         return assignments
 
     def _child_for(self, *, live: bool, suspect: bool) -> int | None:
-        loads = {child: 0 for child in range(self.n_children) if child not in self._alone}
-        for child in self._placed.values():
-            if child in loads:
-                loads[child] += 1
-        if not loads:
-            return None
-        child = min(loads, key=lambda one: (loads[one], one))
-        if suspect:
-            return child if loads[child] == 0 else None
-        return child if live or loads[child] < self.slots else None
+        loads = dict.fromkeys({*range(self.n_children), *self._placed.values()} - self._alone, 0)
+        for at in self._placed.values():
+            if at in loads:
+                loads[at] += 1
+        least = min(loads, key=lambda one: (loads[one], one), default=None)
+        if least is None or (suspect and loads[least]):
+            return self._extra_child() if live else None
+        return least if live or loads[least] < self.slots else None
+
+    def _extra_child(self) -> int:
+        taken = {*self._placed.values(), *self._alone}
+        return next(child for child in count(self.n_children) if child not in taken)
 
     def ended(self, stream: str) -> None:
         """The stream is over, or was closed."""
@@ -88,10 +92,6 @@ class Placement:
                 self._waiting.append((stream, stream in self._live))
         self._alone.discard(child)
         return resumed, given_up
-
-    def streams_of(self, child: int) -> list[str]:
-        """The streams a child has now."""
-        return [stream for stream, where in self._placed.items() if where == child]
 
     @property
     def unfinished(self) -> int:

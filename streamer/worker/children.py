@@ -7,12 +7,15 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamer import log
+from streamer.errors import WorkerNotStarted
 from streamer.worker.link import FromChild, Link, LinkClosed, Message, Start
 
 _THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LEAVES_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,26 @@ class Children:
     def __len__(self) -> int:
         return len(self._children)
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(tuple(self._children))
+
     def start(self, start: Start) -> int:
-        """Start child `start.child` and return its process id."""
+        """Start child `start.child` and return its process id. Raises `WorkerNotStarted`."""
         environment = dict(os.environ)
         for name in _THREAD_POOLS:
             environment[name] = "1"  # one process a core: libraries must not start pools of their own
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamer.worker.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains
-            env=environment,
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streamer.worker.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains
+                env=environment,
+            )
+        except OSError as error:
+            raise WorkerNotStarted(
+                f"cannot start a worker process ({error.strerror}): free memory or processes, or use fewer --children"
+            ) from error
         assert process.stdin is not None
         assert process.stdout is not None
         child = _Child(process, Link(process.stdout, process.stdin))
@@ -93,7 +104,7 @@ class Children:
 
     def tell_all(self, message: Message) -> None:
         """Say something to every child."""
-        for number in list(self._children):
+        for number in self:
             self.tell(number, message)
 
     def wake(self) -> None:
@@ -112,10 +123,15 @@ class Children:
             log.info("child.ended", child=event.child, exit_code=event.exit_code)
         return event
 
+    def kill(self, number: int) -> None:
+        """End a child at once; its death is among the events later."""
+        if number in self._children:
+            self._children[number].process.kill()
+
     def kill_all(self) -> None:
         """End every child at once."""
-        for child in self._children.values():
-            child.process.kill()
+        for number in self:
+            self.kill(number)
 
     def _listen(self, number: int, child: _Child) -> None:
         try:
@@ -125,7 +141,7 @@ class Children:
             pass
         # A child that closed its pipe and does not leave is of no more use than a dead one.
         try:
-            exit_code = child.process.wait(5.0)
+            exit_code = child.process.wait(LEAVES_WITHIN_S)
         except subprocess.TimeoutExpired:
             child.process.kill()
             exit_code = child.process.wait()

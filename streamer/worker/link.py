@@ -181,12 +181,15 @@ class Link:
             raise LinkClosed("the other process is gone") from error
 
     def receive(self, kind: type[ToChild] | type[FromChild]) -> ToChild | FromChild:
-        """The next message; raises `LinkClosed` at the end."""
+        """The next message; raises `LinkClosed` at the end, and where what comes is no message of ours."""
         header = self._read(_LENGTH.size)
         (length,) = _LENGTH.unpack(header)
         if length > MAX_MESSAGE_BYTES:
             raise LinkClosed(f"a message of {length} bytes is not one of ours")
-        return msgspec.msgpack.decode(self._read(length), type=kind)
+        try:
+            return msgspec.msgpack.decode(self._read(length), type=kind)
+        except msgspec.MsgspecError as error:
+            raise LinkClosed(f"the other process said something that is not one of ours: {error}") from error
 
     def _read(self, n_bytes: int) -> bytes:
         chunks = bytearray()

@@ -13,8 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from streamer.bus.protocol import Bus, Outgoing
-from streamer.errors import BusError
+from streamer import log
+from streamer.bus.protocol import Bus, Outgoing, Producer
+from streamer.errors import BusError, BusUnavailable
+
+FLUSH_S = 10.0
+_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,28 @@ class Batch:
 
 
 class Publisher:
-    """Publishes batches in order. `failed` is called once, from the publisher thread, when the bus refuses."""
+    """Publishes batches in order. `failed` is called once, from the publisher thread, when the bus refuses.
 
-    def __init__(self, bus: Bus, transactional_id: str, failed: Callable[[BusError], None], depth: int = 2) -> None:
+    `waiting` is called, twice a second, on the thread that waits in `publish` for a bus that is behind. `published`
+    and `cpu_s` are the records on the bus and the CPU seconds they took.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        transactional_id: str,
+        failed: Callable[[BusError], None],
+        waiting: Callable[[], None] = lambda: None,
+        depth: int = 2,
+    ) -> None:
         self._bus = bus
         self._transactional_id = transactional_id
         self._failed = failed
+        self._waiting = waiting
         self._queue: queue.Queue[Batch | None] = queue.Queue(depth)
-        self._broken = threading.Event()
+        self._error: BusError | None = None
+        self._archive: Producer | None = None
+        self._live: Producer | None = None
         self.cpu_s = 0.0
         self.published = 0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -42,41 +60,60 @@ class Publisher:
 
     def publish(self, batch: Batch) -> None:
         """Queue a batch; waits while the bus is behind. After a failure batches are discarded: the caller ends."""
-        while not self._broken.is_set():
-            try:
-                self._queue.put(batch, timeout=0.5)
-                return
-            except queue.Full:
-                continue
+        self._put(batch, None)
 
     def close(self, timeout_s: float) -> None:
-        """Publish what is queued and stop."""
-        try:
-            self._queue.put(None, timeout=timeout_s)
-        except queue.Full:
-            return
-        self._thread.join(timeout_s)
+        """Publish what is queued and stop. Raises the `BusError` that kept anything from the bus."""
+        deadline_s = time.monotonic() + timeout_s
+        if self._put(None, deadline_s):
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        if self._error is not None:
+            raise self._error
+        if self._thread.is_alive():
+            raise BusUnavailable(f"the bus did not take the last records within {timeout_s:g} s: look at its state")
+
+    def _put(self, batch: Batch | None, deadline_s: float | None) -> bool:
+        while self._error is None:
+            left_s = _WAIT_S if deadline_s is None else min(_WAIT_S, deadline_s - time.monotonic())
+            try:
+                self._queue.put(batch, timeout=max(0.0, left_s))
+                return True
+            except queue.Full:
+                if left_s <= 0:
+                    return False
+                self._waiting()
+        return False
 
     def _run(self) -> None:
-        live = archive = None
         try:
             while (batch := self._queue.get()) is not None:
-                if batch.transactional:
-                    archive = archive or self._bus.producer(self._transactional_id)
-                    archive.commit(batch.records)
-                else:
-                    live = live or self._bus.producer()
-                    live.send(batch.records)
+                self._publish(batch)
                 self.published += len(batch.records)
                 self.cpu_s = time.thread_time()
                 if batch.done is not None:
                     batch.done()
-            if live is not None:
-                live.flush(10.0)
+            if self._live is not None:
+                self._live.flush(FLUSH_S)
         except BusError as error:
-            self._broken.set()
-            self._failed(error)
+            self._fail(error)
+        except Exception as error:  # a thread that dies silently would leave the loop waiting for ever
+            self._fail(BusError(f"publishing failed ({type(error).__name__}: {error}): please report it"))
+            log.error("publisher.broke", exc_info=True)
         finally:
-            for producer in (live, archive):
+            for producer in (self._live, self._archive):
                 if producer is not None:
                     producer.close()
+
+    def _publish(self, batch: Batch) -> None:
+        if batch.transactional:
+            self._archive = self._archive or self._bus.producer(self._transactional_id)
+            self._archive.commit(batch.records)
+            return
+        self._live = self._live or self._bus.producer()
+        self._live.send(batch.records)
+        if batch.done is not None:  # somebody waits to hear that they are delivered, not only accepted
+            self._live.flush(FLUSH_S)
+
+    def _fail(self, error: BusError) -> None:
+        self._error = error
+        self._failed(error)

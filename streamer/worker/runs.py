@@ -5,80 +5,133 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engines.errors import EnginesError
 from engines.zoo import load
-from streamer import machine
+from streamer import log, machine
 from streamer.bus.protocol import Bus, Producer
-from streamer.bus.topics import outgoing
+from streamer.bus.topics import content_type, key_of, outgoing, partition_of, topics
 from streamer.clock import Clock
 from streamer.config import Config
-from streamer.messages import RunRecord, RunState, SourceResult, VaOrigin
+from streamer.errors import UndecodableRecord
+from streamer.messages import RunRecord, RunState, SourceResult, VaOrigin, decode
+
+WRITE_INTERVAL_S = 1.0  # a record holds all its sources: written at each of a thousand starts it would fill the bus
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run as its record says it. `touched` once this invocation has something to say of it."""
+
+    started_s: float
+    sources: dict[str, SourceResult]
+    touched: bool = False
+    unwritten: bool = False
+    written_s: float = -WRITE_INTERVAL_S
 
 
 @dataclass(slots=True)
 class RunBook:
-    """Keeps one RunRecord per run id and writes it to the bus whenever a source of it changes."""
+    """Keeps one RunRecord per run id and writes it to the bus when a source of it has changed.
+
+    A run goes on where its record on the bus ends: sources of earlier invocations stay in it. One invocation at a
+    time writes a run: a source that an earlier one left as `running` was cut off and counts as interrupted.
+    """
 
     config: Config
     bus: Bus
     clock: Clock
     precision: str = ""
-    _results: dict[str, dict[str, SourceResult]] = field(default_factory=dict)
-    _started_s: dict[str, float] = field(default_factory=dict)
-    _untouched: set[str] = field(default_factory=set)
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _facts: dict[str, Any] = field(default_factory=dict)
     _producer: Producer | None = None
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The run ids of this invocation, in the order they began."""
-        return (*self._results, *sorted(self._untouched - set(self._results)))
+        """The run ids of this invocation, in the order they began; those with nothing new to say come last."""
+        return tuple(sorted(self._runs, key=lambda run: not self._runs[run].touched))
 
-    def note(self, run: str, result: SourceResult, stage_s: Mapping[str, float]) -> None:
-        """A source of `run` began, ended or failed."""
-        self._started_s.setdefault(run, self.clock.wall_s())
-        self._results.setdefault(run, {})[result.stream] = result
-        self._write(run, stage_s)
+    def note(self, run: str, result: SourceResult) -> None:
+        """A source of `run` began, ended or failed; `write` puts it on the bus. Raises `BusError`."""
+        found = self._run(run)
+        found.touched = found.unwritten = True
+        found.sources[result.stream] = result
 
-    def note_done_before(self, run: str) -> None:
-        """A source of `run` was finished by an earlier invocation: its record stays as it is."""
-        self._untouched.add(run)
+    def note_done_before(self, run: str, result: SourceResult) -> SourceResult:
+        """A source of `run` was finished earlier: what the record says of it, which is left as it is.
+
+        Whoever finished it may have died before writing so; then the record says `result` from now on.
+        """
+        before = self._run(run).sources.get(result.stream)
+        if before is not None and before.state in ("done", "failed") and before.session == result.session:
+            return before
+        self.note(run, result)
+        return result
+
+    def write(self, stage_s: Mapping[str, float]) -> None:
+        """Write the records that changed, each at most once a second. Raises `BusError`."""
+        now_s = self.clock.monotonic_s()
+        for run, found in self._runs.items():
+            if found.unwritten and now_s >= found.written_s + WRITE_INTERVAL_S:
+                found.written_s = now_s
+                self._write(run, found, stage_s)
 
     def close(self, stage_s: Mapping[str, float], *, timeout_s: float = 10.0) -> None:
-        """Write every record a last time and wait until the bus has them."""
-        for run in self._results:
-            self._write(run, stage_s)
+        """Write every record that changed a last time and wait until the bus has them. Raises `BusError`."""
+        for run, found in self._runs.items():
+            if found.touched:
+                self._write(run, found, stage_s)
         if self._producer is not None:
             self._producer.flush(timeout_s)
             self._producer.close()
             self._producer = None
 
-    def _write(self, run: str, stage_s: Mapping[str, float]) -> None:
-        self._producer = self._producer or self.bus.producer()
-        self._producer.send([outgoing(self._record(run, stage_s), self.config.topics)])
+    def _run(self, run: str) -> _Run:
+        if run not in self._runs:
+            before = self._on_the_bus(run)
+            self._runs[run] = _Run(
+                before.started_s if before else self.clock.wall_s(),
+                {source.stream: _cut_off(source) for source in before.sources} if before else {},
+            )
+        return self._runs[run]
 
-    def _record(self, run: str, stage_s: Mapping[str, float]) -> RunRecord:
-        sources = tuple(self._results[run].values())
+    def _on_the_bus(self, run: str) -> RunRecord | None:
+        topic, key = topics(self.config.topics).runs, key_of(run)
+        stored = self.bus.latest(topic.name, partition_of(run, topic.partitions), [key]).get(key)
+        if stored is None or stored.value is None:
+            return None
+        try:
+            return decode(stored.value, RunRecord, content_type(stored.headers))
+        except UndecodableRecord as error:
+            log.warning("run.unreadable", run=run, reason=str(error))
+            return None
+
+    def _write(self, run: str, found: _Run, stage_s: Mapping[str, float]) -> None:
+        self._producer = self._producer or self.bus.producer()
+        self._producer.send([outgoing(self._record(run, found, stage_s), self.config.topics)])
+        found.unwritten = False
+
+    def _record(self, run: str, found: _Run, stage_s: Mapping[str, float]) -> RunRecord:
+        sources = tuple(found.sources.values())
         state = _state_of(sources)
-        models, licences, calibration, va_origin = _model_facts(self.config)
+        self._facts = self._facts or _facts(self.config)
         return RunRecord(
             run=run,
             state=state,
-            started_s=self._started_s[run],
+            started_s=found.started_s,
             finished_s=None if state == "running" else self.clock.wall_s(),
-            software=machine.versions(),
-            machine=machine.facts(),
-            models=models,
-            licences=licences,
             precision=self.precision,
-            va_origin=va_origin,
-            calibration=calibration,
-            settings=_flat(self.config),
             stage_s={name: round(seconds, 3) for name, seconds in stage_s.items()},
             sources=sources,
+            **self._facts,
         )
+
+
+def _cut_off(source: SourceResult) -> SourceResult:
+    return msgspec.structs.replace(source, state="interrupted") if source.state == "running" else source
 
 
 def _state_of(sources: tuple[SourceResult, ...]) -> RunState:
@@ -90,7 +143,8 @@ def _state_of(sources: tuple[SourceResult, ...]) -> RunState:
     return "done"
 
 
-def _model_facts(config: Config) -> tuple[dict[str, str], dict[str, str], str, VaOrigin]:
+def _facts(config: Config) -> dict[str, Any]:
+    """The fields of a run record that stay the same: software, machine, models, settings."""
     models: dict[str, str] = {}
     licences: dict[str, str] = {}
     calibration = ""
@@ -108,7 +162,15 @@ def _model_facts(config: Config) -> tuple[dict[str, str], dict[str, str], str, V
             calibration = f"temperature {spec.calibration.temperature:g}: {spec.calibration.fitted}"
             va_origin = "predicted" if spec.valence_arousal_trained_on else "derived"
     models["head"] = config.models.head
-    return models, licences, calibration, va_origin
+    return {
+        "software": machine.versions(),
+        "machine": machine.facts(),
+        "models": models,
+        "licences": licences,
+        "va_origin": va_origin,
+        "calibration": calibration,
+        "settings": _flat(config),
+    }
 
 
 def _flat(config: Config) -> dict[str, str]:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import io
-import json
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -11,10 +11,9 @@ from streamer.progress import (
     ProgressDisplay,
     StreamProgress,
     printable,
-    progress_json,
     summary,
     table,
-    to_json,
+    unfinished,
 )
 from tests.synthetic_run import make_run
 
@@ -101,7 +100,6 @@ def test_names_from_outside_are_shown_harmlessly(name: str) -> None:
     assert len(text.splitlines()) == 2
     text.encode("utf-8")
     assert printable(name) in text
-    json.loads(progress_json([StreamProgress(name)]))
 
 
 def test_an_ascii_terminal_gets_no_exception() -> None:
@@ -131,8 +129,8 @@ def test_the_summary_is_plain_and_short() -> None:
         "dropped: 2 decode error",
         "results: sqlite:///affect.db",
         "results: report.html",
-        "failed: broken.mp4: ends at 3 s",
     ]
+    assert unfinished((*results, failed)) == ["failed: broken.mp4: ends at 3 s"]
 
 
 def test_a_summary_of_nothing_divides_by_nothing() -> None:
@@ -141,14 +139,29 @@ def test_a_summary_of_nothing_divides_by_nothing() -> None:
 
 def test_a_failure_without_message_names_its_cause() -> None:
     failed = SourceResult(stream="x", source="x", state="failed", mode="archive", cause="no_video_stream")
-    assert summary((failed,), 1.0).splitlines()[-1] == "failed: x: no video stream"
+    assert unfinished([failed]) == ["failed: x: no video stream"]
 
 
-def test_json_holds_the_same_numbers() -> None:
-    results = make_run().run.sources
-    said = json.loads(to_json(results, 3.2, ["report.html"]))
-    assert said["totals"]["records"] == 1260
-    assert said["totals"]["speed"] == 12.5
-    assert said["totals"]["failed"] == 0
-    assert said["results"] == ["report.html"]
-    assert [source["stream"] for source in said["sources"]] == ["lobby camera.mp4", "interview-02.mp4"]
+def test_a_message_that_names_its_stream_is_not_headed_by_it_again() -> None:
+    failed = SourceResult(
+        stream="a.mp4", source="/v/a.mp4", state="failed", mode="archive", message="a.mp4 does not exist: check it."
+    )
+    assert unfinished([failed]) == ["failed: a.mp4 does not exist: check it."]
+
+
+def test_an_interrupted_source_says_what_is_kept_and_who_goes_on() -> None:
+    stopped = SourceResult(stream="x", source="x", state="interrupted", mode="archive", duration_s=2.5)
+    assert unfinished([stopped]) == [
+        "interrupted: x: stopped after 2.5 s of video, which is kept; the same command goes on there"
+    ]
+    assert "same command" not in unfinished([msgspec.structs.replace(stopped, mode="live")])[0]
+
+
+def test_what_was_done_before_is_said_and_not_counted() -> None:
+    done = SourceResult(
+        stream="x", source="x", state="done", mode="archive", duration_s=60.0, analysed=1500, done_before=True
+    )
+    said = summary([done], 1.0)
+    assert "1 source already on this bus" in said
+    assert "0 frames" in said
+    assert "real time" not in said

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from streamer.batching.collector import Collector
 
 
-def collector(**lanes: str) -> Collector[int]:
-    policy: Collector[int] = Collector(max_frames=4, max_wait_s=0.01)
+def collector(**lanes: str) -> Collector[str, int]:
+    policy: Collector[str, int] = Collector(max_frames=4, max_wait_s=0.01)
     for name, mode in lanes.items():
         policy.open(name, "live" if mode == "live" else "archive", 2)
     return policy
@@ -31,7 +31,7 @@ def test_a_full_archive_lane_refuses_and_loses_nothing() -> None:
 
 
 def test_a_batch_is_shared_fairly_between_streams() -> None:
-    policy: Collector[int] = Collector(max_frames=3, max_wait_s=0.01)
+    policy: Collector[str, int] = Collector(max_frames=3, max_wait_s=0.01)
     for name in "abcd":
         policy.open(name, "archive", 8)
         for n in range(2):

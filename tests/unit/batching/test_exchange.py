@@ -7,7 +7,7 @@ from streamer.batching.exchange import Exchange
 from streamer.clock import SystemClock
 
 
-def exchange(max_frames: int = 4) -> Exchange[int]:
+def exchange(max_frames: int = 4) -> Exchange[str, int]:
     return Exchange(Collector(max_frames, 0.001), SystemClock())
 
 
@@ -47,3 +47,26 @@ def test_wake_returns_an_empty_batch() -> None:
     lanes = exchange()
     lanes.wake()
     assert lanes.take(60.0) == ((), [])
+
+
+def test_a_frame_for_a_lane_that_is_gone_comes_back_and_waits_for_nobody() -> None:
+    lanes = exchange()
+    assert lanes.put("never opened", 1, "archive") == 1
+    lanes.open("a", "archive", 1)
+    lanes.end("a")
+    assert lanes.put("a", 1, "archive") == 1
+    lanes.close("a")
+    assert lanes.put("a", 2, "archive") == 2
+    lanes.end("a")
+    assert lanes.take(0.0) == ((), [])
+
+
+def test_a_lane_that_ends_is_told_of_until_it_is_closed() -> None:
+    lanes = exchange()
+    lanes.open("a", "archive", 4)
+    lanes.put("a", 1, "archive")
+    lanes.end("a")
+    assert lanes.take(5.0) == ([("a", 1)], ["a"])
+    assert lanes.take(5.0) == ((), ["a"])
+    lanes.close("a")
+    assert lanes.take(0.0) == ((), [])

@@ -1,0 +1,84 @@
+"""What a child tells of its streams: ticks, results and status records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamer.clock import Clock
+from streamer.messages import RunState, SourceResult, SourceState, Status
+from streamer.worker.lane import Lane
+from streamer.worker.link import Opened, StreamTick
+
+
+def opened(lane: Lane, resumed_at_s: float | None) -> Opened:
+    """The source is open and its state ready."""
+    info = lane.info
+    assert info is not None, "only an open source is told of"
+    return Opened(
+        stream=lane.stream,
+        run=lane.run,
+        session=lane.session,
+        mode=lane.mode,
+        width=info.display_wh[0],
+        height=info.display_wh[1],
+        fps=info.fps,
+        duration_s=info.duration_s,
+        resumed_at_s=resumed_at_s,
+    )
+
+
+def ticks(lanes: Iterable[Lane]) -> tuple[StreamTick, ...]:
+    """How far each stream is; those not yet open are left out."""
+    return tuple([_tick(lane) for lane in lanes if lane.state is not None])
+
+
+def _tick(lane: Lane) -> StreamTick:
+    state, counters = lane.open_state, lane.count()
+    return StreamTick(
+        stream=lane.stream,
+        media_time_s=state.media_time_s,
+        faces_now=state.faces_now,
+        decoded=counters.decoded,
+        analysed=counters.analysed,
+        faces=counters.faces,
+        records=counters.records,
+        corrupt_packets=counters.corrupt_packets,
+        dropped=dict(counters.dropped),
+    )
+
+
+def result(lane: Lane, state: RunState, cause: str | None = None, message: str | None = None) -> SourceResult:
+    """How the stream went so far. The supervisor knows the source's name and the times."""
+    counters, info = lane.count(), lane.info
+    return SourceResult(
+        stream=lane.stream,
+        source="",
+        state=state,
+        mode=lane.mode,
+        session=lane.session or None,
+        cause=cause,
+        message=message,
+        width=info.display_wh[0] if info else 0,
+        height=info.display_wh[1] if info else 0,
+        duration_s=lane.state.media_time_s if lane.state else 0.0,
+        decoded=counters.decoded,
+        analysed=counters.analysed,
+        faces=counters.faces,
+        records=counters.records,
+        tracks=lane.state.n_tracks if lane.state else 0,
+        corrupt_packets=counters.corrupt_packets,
+        dropped=dict(counters.dropped),
+    )
+
+
+def status(lane: Lane, state: SourceState, clock: Clock) -> Status:
+    """A numbered status record of an open stream; `live` says how old its newest frame is."""
+    arrival_s = lane.last_arrival_s if state == "live" else None
+    return lane.open_state.actor.status(
+        state,
+        lane.count(),
+        wall_s=clock.wall_s(),
+        cause=lane.error.cause if lane.error and state == "failed" else None,
+        message=str(lane.error) if lane.error and state == "failed" else None,
+        frame_age_s=None if arrival_s is None else max(0.0, clock.monotonic_s() - arrival_s),
+    )

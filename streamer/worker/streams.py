@@ -84,7 +84,8 @@ class StreamView:
 
     def as_recorded(self, result: SourceResult) -> None:
         """Its work was done before, and this is what the run record says of it."""
-        self.result = result
+        # By an earlier invocation, unless a child of this one did it and died before it could say so.
+        self.result = msgspec.structs.replace(result, done_before=not self.result.restarts)
         self._show_the_end(self.progress.message)
 
     def lost_its_child(self) -> None:

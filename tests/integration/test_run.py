@@ -116,6 +116,7 @@ def test_a_finished_file_is_not_analysed_again(tmp_path: Path) -> None:
     before = result_bytes(tmp_path / "affect.db")
     again = streamer("run", ONE_FACE, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+    assert "already on this bus" in again.stdout
     assert result_bytes(tmp_path / "affect.db") == before
     named = streamer("run", ONE_FACE, "--run", "second", "--quiet", cwd=tmp_path)
     assert named.returncode == 0, named.stderr

@@ -32,6 +32,7 @@ UV := $(shell PATH="$(PATH)" command -v uv || echo .tools/bin/uv)
 demo: .venv/.base ## real faces in a real video, no broker, no GPU: results in demo-output/
 	.venv/bin/streamer demo --out demo-output
 
+# Budget: 15 minutes on two cores, with Kafka, models and browser set up from nothing.
 test: .venv/.dev ## all tests; sets up Kafka, models and the browser where it can
 	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 

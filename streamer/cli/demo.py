@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,7 +44,14 @@ def demo(folder: Path, as_json: bool) -> int:
         click.echo(json.dumps(outcome_as_json(outcome, config, page)))
         return exit_code(outcome)
     tell(outcome)
-    click.echo(f"records   {database}   (streamer tail observations --bus {address})")
+    click.echo(f"records   {database}   ({_program()} tail observations --bus {address})")
     if outcome.runs:
         click.echo(f"report    {page}   (open it in a browser)")
     return exit_code(outcome)
+
+
+def _program() -> str:
+    """This command as it can be typed here: where `make` did the set-up it is not on the search path."""
+    if shutil.which("streamer"):
+        return "streamer"
+    return sys.argv[0] if Path(sys.argv[0]).name == "streamer" else f"{sys.executable} -m streamer"

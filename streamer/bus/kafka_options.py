@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES
 from streamer.config import TopicSettings
@@ -66,10 +66,12 @@ class KafkaOptions:
 
 def parse(url: str, settings: TopicSettings) -> KafkaOptions:
     """The options in `url`, over the topic settings' compression and replication. Raises `UsageError`."""
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    # By hand: some versions of urlsplit refuse an IPv6 address that is not the first of several hosts.
+    place, _, query = url.partition("://")[2].partition("?")
+    netloc, _, path = place.partition("/")
+    credentials, _, hosts = netloc.rpartition("@")
     servers = tuple(_server(host) for host in hosts.split(",") if host)
-    if not servers or parts.path.strip("/"):
+    if not servers or path.strip("/"):
         raise UsageError("write the bus address as kafka://host:port[,host:port]")
     username, _, password = credentials.partition(":")
     options = KafkaOptions(
@@ -83,7 +85,7 @@ def parse(url: str, settings: TopicSettings) -> KafkaOptions:
     )
     kinds = {each.name: type(getattr(options, each.name)) for each in fields(options)}
     given: dict[str, Any] = {}
-    for name, text in parse_qsl(parts.query):
+    for name, text in parse_qsl(query):
         if name not in kinds or name in ("servers", "username", "password"):
             raise UsageError(f"the bus address has an unknown option {name}: see docs/messages.md for the list")
         try:

@@ -35,7 +35,8 @@ def commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("document", "line"), commands())
 def test_each_command_is_one_that_streamer_takes(document: str, line: str) -> None:
     words = shlex.split(line)[1:]
-    with click.Context(cli) as context:
+    # As the program makes it: a command keeps the help option of the first context it meets.
+    with click.Context(cli, info_name="streamer", **cli.context_settings) as context:
         name, command, rest = cli.resolve_command(context, words)
         while isinstance(command, click.Group) and rest:
             name, command, rest = command.resolve_command(context, rest)

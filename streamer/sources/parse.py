@@ -157,8 +157,11 @@ def _addressed(text: str, scheme: str, mode: Wanted) -> Source:
     if scheme not in ("http", "https"):
         hint = "give the path itself" if scheme == "file" else "record it to a file first"
         raise SourceUnsupported(f"{redacted(text)}: this version does not read {scheme}:// sources; {hint}.")
-    parts = urlsplit(text)
-    host = (parts.hostname or "").lower()
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").lower()
+    except ValueError:  # brackets that hold no IPv6 address
+        host = ""
     if not host:
         raise UsageError(f"{redacted(text)} names no host: write https://host/path.")
     if host.endswith(_VIDEO_PAGES) or parts.path.lower().endswith(_PLAYLIST_ENDINGS):

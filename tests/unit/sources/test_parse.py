@@ -189,3 +189,8 @@ def test_parsing_imports_neither_pyav_nor_an_engine() -> None:
     code = "import sys, streamer.sources; print([m for m in ('av', 'openvino', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_address_with_broken_brackets_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="names no host"):
+        parse("http://[bad/clip.mp4")

@@ -40,7 +40,13 @@ def start(*arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE) -> s
         stderr=stderr,
         text=True,
         env={**os.environ, "PYTHONWARNINGS": WARNINGS},
+        preexec_fn=heeding_interrupts,
     )
+
+
+def heeding_interrupts() -> None:
+    """A program started from a shell's background inherits that Ctrl-C is ignored: not the ones under test."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def streamer(*arguments: str | Path, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from engines.zoo.sample import fetch_sample
 from streamer.errors import BusError
-from tests.product import interrupt, raw, start, streamer, until
+from tests.product import heeding_interrupts, interrupt, raw, start, streamer, until
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
 N_FRAMES = 120
@@ -225,6 +225,7 @@ def test_an_interrupted_pull_is_130_and_leaves_nothing_half_done(tmp_path: Path)
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
+        preexec_fn=heeding_interrupts,
     )
     assert process.stderr is not None
     assert "asking" in process.stderr.readline()

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -17,18 +17,17 @@ import cv2
 import msgspec
 import numpy as np
 
-from engines.runtime import open_runner
-from engines.zoo import load
+from engines.spec import CropGeometry
 from streamer.clock import SystemClock
 from streamer.config import Config
 from streamer.decode import open_source
 from streamer.errors import UsageError
 from streamer.faces.align import align
-from streamer.faces.detect import shape_for
+from streamer.faces.detect import Detector, shape_for
 from streamer.pipeline import Models
 from streamer.pixels import Picture
 from streamer.sources import parse
-from streamer.types import TrackedFace
+from streamer.types import Frame, TrackedFace, UInt8Array
 
 PARTS = ("decode", "resize", "detect", "align", "embed")
 N_PICTURES = 48
@@ -50,11 +49,11 @@ def _work(part: str, clip: Path, config: Config, batch: int) -> Iterator[int]:
         return _decode(clip, config)
     pictures = [frame.picture for frame in islice(_frames(clip, config), N_PICTURES)]
     if part == "resize":
-        return _repeat(pictures, 1, _resize(config))
+        return _resize(pictures, config)
     models = Models.open(config)
     models.detector.prepare(pictures[0].width, pictures[0].height)
     if part == "detect":
-        return _detect(pictures, config, batch)
+        return _detect(pictures, models.detector, batch)
     found = models.detector.detect(pictures)
     faces = [
         (picture, TrackedFace(0, d.boxes_xyxy[k], d.points_xy[k], float(d.scores[k]), float(d.face_px[k])))
@@ -71,7 +70,7 @@ def _work(part: str, clip: Path, config: Config, batch: int) -> Iterator[int]:
     return _embed(crops, len(faces) / len(pictures), models, batch)
 
 
-def _frames(clip: Path, config: Config) -> Iterator:  # type: ignore[type-arg]
+def _frames(clip: Path, config: Config) -> Iterator[Frame]:
     [source] = parse(str(clip), "archive")
     with open_source(source, config.decode, SystemClock()) as decoder:
         yield from decoder
@@ -83,30 +82,15 @@ def _decode(clip: Path, config: Config) -> Iterator[int]:
             yield 1
 
 
-def _repeat(pictures: list[Picture], n_frames: int, act: Callable[[Picture], object]) -> Iterator[int]:
+def _resize(pictures: list[Picture], config: Config) -> Iterator[int]:
     while True:
         for picture in pictures:
-            act(picture)
-            yield n_frames
+            picture.letterbox(*shape_for(picture.width, picture.height, config.detect.input_size), "rgb")
+            yield 1
 
 
-def _resize(config: Config) -> Callable[[Picture], object]:
-    def act(picture: Picture) -> object:
-        return picture.letterbox(*shape_for(picture.width, picture.height, config.detect.input_size), "rgb")
-
-    return act
-
-
-def _detect(pictures: list[Picture], config: Config, batch: int) -> Iterator[int]:
+def _detect(pictures: list[Picture], detector: Detector, batch: int) -> Iterator[int]:
     """Inference and post-processing on prepared images: resizing is a part of its own."""
-    from streamer.faces.detect import Detector
-
-    model = load(config.models.detector, offline=True)
-    detector = Detector(
-        config.models.detector,
-        lambda size_wh: open_runner(model, precision=config.models.precision, input_size_wh=size_wh),
-        config.detect,
-    )
     shape = detector.prepare(pictures[0].width, pictures[0].height)
     images = [picture.letterbox(*shape, "rgb")[0] for picture in pictures]
     while True:
@@ -115,7 +99,7 @@ def _detect(pictures: list[Picture], config: Config, batch: int) -> Iterator[int
             yield batch
 
 
-def _align(faces: list[tuple[Picture, TrackedFace]], faces_per_frame: float, geometry) -> Iterator[int]:  # type: ignore[no-untyped-def]
+def _align(faces: list[tuple[Picture, TrackedFace]], faces_per_frame: float, geometry: CropGeometry) -> Iterator[int]:
     owed = 0.0
     while True:
         for picture, face in faces:
@@ -125,7 +109,7 @@ def _align(faces: list[tuple[Picture, TrackedFace]], faces_per_frame: float, geo
             owed -= int(owed)
 
 
-def _embed(crops, faces_per_frame: float, models: Models, batch: int) -> Iterator[int]:  # type: ignore[no-untyped-def]
+def _embed(crops: UInt8Array, faces_per_frame: float, models: Models, batch: int) -> Iterator[int]:
     owed = 0.0
     while True:
         for at in range(0, max(1, len(crops) - batch + 1), batch):

@@ -66,8 +66,6 @@ def _prepare_process(start: Start) -> None:
 
     log.configure(start.log_level, child=start.child)
     cv2.setNumThreads(1)  # one process a core
-    if start.cpu is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {start.cpu})
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     run: str | None
     live_run: str
     cache: str | None = None
-    cpu: int | None = None
     log_level: Level = "warning"
 
 

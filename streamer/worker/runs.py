@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engines.errors import EnginesError
-from engines.zoo import load
+from engines.zoo import load, load_head
 from streamer import log, machine
 from streamer.bus.protocol import Bus, Producer
 from streamer.bus.topics import content_type, key_of, outgoing, partition_of, topics
@@ -162,6 +162,10 @@ def _facts(config: Config) -> dict[str, Any]:
             calibration = f"temperature {spec.calibration.temperature:g}: {spec.calibration.fitted}"
             va_origin = "predicted" if spec.valence_arousal_trained_on else "derived"
     models["head"] = config.models.head
+    if config.models.head not in ("none", "mean"):
+        head, _ = load_head(Path(config.models.head))
+        models["head"] = head.model_id
+        va_origin = "predicted" if head.valence_arousal_trained_on else va_origin
     return {
         "software": machine.versions(),
         "machine": machine.facts(),

@@ -10,7 +10,7 @@ import pytest
 
 from streamer.bench.clips import loop_clip
 from tests.heads import write_test_head
-from tests.product import ONE_FACE, children_of, needs_clips, observations, result_bytes, start, streamer, until
+from tests.product import ONE_FACE, children_of, needs_clips, observations, result_bytes, runs, start, streamer, until
 
 pytestmark = [pytest.mark.models, pytest.mark.clips, pytest.mark.usefixtures("models"), needs_clips]
 
@@ -24,6 +24,8 @@ def test_a_recurrent_head_answers_and_is_resumed_exactly(tmp_path: Path) -> None
     assert streamer("run", clip, "--head", head, "--quiet", cwd=tmp_path / "whole").returncode == 0
     seen = observations(tmp_path / "whole" / "affect.db")
     assert seen[0].model.count("+") == 2  # detector, expression network and head are named
+    [record] = runs(tmp_path / "whole" / "affect.db").values()
+    assert record.models["head"] == seen[0].model.rpartition("+")[2]
     answers, bare = np.array([one.probs for one in seen]), np.array([one.bare.probs for one in seen])
     assert np.abs(answers - bare).max() > 0.05
 

@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help demo test check bench lock format clean
+.PHONY: help demo test check engines bench lock format clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -29,17 +29,41 @@ UV := $(shell PATH="$(PATH)" command -v uv || echo .tools/bin/uv)
 	$(UV) pip install --quiet --python .venv --require-hashes -r requirements/dev.lock
 	@touch $@
 
+# Everything above and torch with its companions, apart from the worker's environment: 6 GB on Linux.
+.venv-engines/.engines: requirements/engines.lock pyproject.toml | $(UV)
+	test -x .venv-engines/bin/python || $(UV) venv --quiet --python ">=3.11" .venv-engines
+	$(UV) pip install --quiet --python .venv-engines --require-hashes -r requirements/engines.lock
+	$(UV) pip install --quiet --python .venv-engines --no-deps -e .
+	@touch $@
+
+engines: .venv-engines/.engines ## what training and conversion need, in .venv-engines (6 GB)
+
 demo: .venv/.base ## real faces in a real video, no broker, no GPU: results in demo-output/
 	.venv/bin/streamer demo --out demo-output
 
-# Budget: 15 minutes on two cores, with Kafka, models and browser set up from nothing.
-test: .venv/.dev ## all tests; sets up Kafka, models and the browser where it can
-	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
+# The tests and checks of what needs torch run where `make engines` has been, and always in CI.
+WITH_ENGINES := $(if $(filter true,$(CI)),yes,$(if $(wildcard .venv-engines/.engines),yes))
+ENGINES_TESTS := tests/engines
+NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|cli/train)|tests/engines
 
-check: .venv/.dev ## format, lint, types, import direction
+# Budget: 15 minutes on two cores for the first line, with Kafka, models and browser set up from nothing; 10 for the second.
+test: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## all tests; sets up Kafka, models and the browser where it can
+	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest --ignore=$(ENGINES_TESTS) $(PYTEST_ARGS)
+ifdef WITH_ENGINES
+	AFFECT_STREAMER_TEST_SETUP=1 .venv-engines/bin/python -m pytest $(ENGINES_TESTS) $(PYTEST_ARGS)
+else
+	@echo "Skipped: $(ENGINES_TESTS), which needs torch. 'make engines' sets it up (6 GB); then 'make test' runs it too."
+endif
+
+check: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## format, lint, types, import direction
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	.venv/bin/mypy
+ifdef WITH_ENGINES
+	.venv-engines/bin/mypy
+else
+	.venv/bin/mypy --exclude '$(NEEDS_TORCH)'
+	@echo "Types of what needs torch were not checked: 'make engines' sets it up."
+endif
 	.venv/bin/lint-imports
 
 bench: .venv/.dev ## throughput against this machine's own bound; JSON in bench-output/
@@ -51,7 +75,8 @@ format: .venv/.dev ## put every file into its form
 
 lock: | $(UV) ## make the locks anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/base.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --all-extras --group dev -c requirements/base.lock -o requirements/dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra parquet --group dev -c requirements/base.lock -o requirements/dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra parquet --group dev -o requirements/engines.lock
 
 clean: ## remove what these commands made in this folder
-	rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output
+	rm -rf .venv .venv-engines .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output

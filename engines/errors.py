@@ -19,3 +19,11 @@ class UnknownModel(EnginesError):
 
 class EngineError(EnginesError):
     """The inference engine refused a model or failed on a batch."""
+
+
+class WrongUse(EnginesError):
+    """A setting, option or combination of them that cannot be meant; exit code 2."""
+
+
+class BadData(EnginesError):
+    """A data set, annotation or picture is not what its layout promises; the text names the file."""

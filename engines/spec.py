@@ -13,8 +13,26 @@ import msgspec
 EXPRESSIONS: tuple[str, ...] = ("Neutral", "Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise")
 """The seven expressions of the paper, in the order used everywhere (section II.A)."""
 
+N_PROBS = len(EXPRESSIONS)
+
 Role = Literal["detector", "expression", "head"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
+StatKind = Literal["none", "probs", "mean", "min_max_mean"]
+ContextName = Literal["gap_s", "detector_score", "face_px", "roll_deg", "yaw_deg"]
+"""What a head may be told of an observation besides its probabilities: seconds of media time since the track's last
+observation (0 for its first), the detector's score, the face's shorter side in px as the detector saw it, and the
+pose proxies in degrees. In the units of the records; scaling belongs inside the head."""
+
+
+def row_width(kind: StatKind, n_features: int) -> int:
+    """W, how many numbers of each observation STAT is taken of: the 7 probs, and the D features where it is of them."""
+    return N_PROBS + (n_features if kind in ("mean", "min_max_mean") else 0)
+
+
+def stat_size(kind: StatKind, n_features: int) -> int:
+    """S, how many numbers STAT has: 0, 21, D+7 or 3(D+7)."""
+    width = row_width(kind, n_features)
+    return {"none": 0, "probs": 3 * width, "mean": width, "min_max_mean": 3 * width}[kind]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,9 +121,10 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class HeadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A temporal head: what it reads of a track's past and which state it carries.
 
-    Inputs by name: `features` (B,D), `probs` (B,7), `stat` (B,S) when `stat` is not `none`, `block` (B,s,7) when
-    `windowed`, and `h`, `c` (B,hidden) when `hidden` > 0. Outputs: `probs` (B,7), optionally `valence` (B,),
-    `arousal` (B,), and `h`, `c` when `hidden` > 0.
+    Inputs by name: `features` (B,D) when D > 0, `probs` (B,7), `stat` (B,S) when `stat` is not `none`, `block` (B,s,7)
+    when `windowed`, `context` (B,K) when `context` names K quantities, and `h`, `c` (B,hidden) when `hidden` > 0, zero
+    for a track's first observation. Outputs: `probs` (B,7), optionally `valence` (B,), `arousal` (B,), and `h`, `c`
+    when `hidden` > 0. `probs` in are the backbone's calibrated probabilities.
     `stat` is of the block's rows: for `probs` the 7 probabilities, [min 7, max 7, mean 7], S = 21; with features a row
     is [features D, probs 7], and S is D+7 for `mean`, 3(D+7) for `min_max_mean` ([min, max, mean]). `block` and the
     rows of `stat` end with the current observation; before there are s of them the oldest is repeated in front.
@@ -114,12 +133,14 @@ class HeadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     version: str
     sha256: str
-    stat: Literal["none", "probs", "mean", "min_max_mean"]
+    stat: StatKind
     window: int
     n_features: int
     hidden: int = 0
     windowed: bool = False
+    context: tuple[ContextName, ...] = ()
     valence_arousal_trained_on: str | None = None
+    provenance: Provenance | None = None
 
     @property
     def model_id(self) -> str:

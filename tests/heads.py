@@ -5,26 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 from onnx import helper
 
-from engines.spec import HeadSpec
+from engines.spec import HeadSpec, StatKind, stat_size
 from engines.zoo.convert.graph import OPSET, serialise, tensor, value
-
-Stat = Literal["none", "probs", "mean", "min_max_mean"]
-
-
-def n_stat(stat: Stat, n_features: int) -> int:
-    """How many numbers STAT has: min, max and mean of the probs; means of all; min, max and mean of all."""
-    return {"none": 0, "probs": 21, "mean": n_features + 7, "min_max_mean": 3 * (n_features + 7)}[stat]
 
 
 def write_test_head(
     folder: Path,
-    stat: Stat = "probs",
+    stat: StatKind = "probs",
     window: int = 16,
     n_features: int = 256,
     hidden: int = 32,
@@ -51,7 +44,7 @@ def write_test_head(
 
     read = {"features": n_features, "probs": 7}
     if stat != "none":
-        read["stat"] = n_stat(stat, n_features)
+        read["stat"] = stat_size(stat, n_features)
     seen = node("Concat", ["probs", "h"], "step", axis=1)
     gates = dense(seen, "gates", 7 + hidden, 4 * hidden)
     nodes.append(helper.make_node("Split", [gates, "parts"], ["i_raw", "f_raw", "g_raw", "o_raw"], axis=1))

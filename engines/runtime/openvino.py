@@ -14,7 +14,7 @@ from engines.runtime.compiled import CompiledNetwork, core, openvino, read_netwo
 from engines.runtime.invariance import random_pictures
 from engines.runtime.preparation import InputForm, Preparation
 from engines.runtime.protocol import FloatArray, InputArray
-from engines.spec import HeadSpec, ModelSpec
+from engines.spec import N_PROBS, HeadSpec, ModelSpec, stat_size
 from engines.zoo.cache import cache_folder
 
 
@@ -214,12 +214,15 @@ def _with_preparation(network: Any, spec: ModelSpec, batch: int, width: int, hei
 
 
 def _check_head(spec: HeadSpec, inputs: Mapping[str, InputForm], outputs: Sequence[str]) -> None:
-    wanted: dict[str, tuple[int, ...]] = {"features": (spec.n_features,), "probs": (7,)}
-    n_stat = {"none": 0, "probs": 21, "mean": spec.n_features + 7, "min_max_mean": 3 * (spec.n_features + 7)}[spec.stat]
-    if n_stat:
-        wanted["stat"] = (n_stat,)
+    wanted: dict[str, tuple[int, ...]] = {"probs": (N_PROBS,)}
+    if spec.n_features:
+        wanted["features"] = (spec.n_features,)
+    if spec.stat != "none":
+        wanted["stat"] = (stat_size(spec.stat, spec.n_features),)
     if spec.windowed:
-        wanted["block"] = (spec.window, 7)
+        wanted["block"] = (spec.window, N_PROBS)
+    if spec.context:
+        wanted["context"] = (len(spec.context),)
     if spec.hidden:
         wanted |= {"h": (spec.hidden,), "c": (spec.hidden,)}
     found = {name: form.shape for name, form in inputs.items()}

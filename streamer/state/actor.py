@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engines.spec import N_PROBS, stat_size
 from streamer.config import StateSettings
 from streamer.errors import ModelError, NotFinite
 from streamer.messages import Record, SourceState, Status, Track, VaOrigin
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.records import LeftCause, Recorder, StreamContext
-from streamer.state.stat import N_PROBS, stat_size
 from streamer.state.tally import Answer
 from streamer.state.track import TrackState
 from streamer.state.va import derived, origin, within

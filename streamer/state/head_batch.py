@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.spec import HeadSpec
-from streamer.state.stat import N_PROBS, StatKind
+from engines.spec import N_PROBS, HeadSpec, StatKind
 from streamer.types import DropCause, FloatArray
 
 

@@ -13,10 +13,9 @@ from typing import Protocol
 import numpy as np
 
 from engines.runtime.protocol import InputArray, Runner
-from engines.spec import HeadSpec
+from engines.spec import N_PROBS, HeadSpec, stat_size
 from streamer.errors import ModelError
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput, infer_all
-from streamer.state.stat import N_PROBS, stat_size
 from streamer.types import FloatArray
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engines.spec import N_PROBS
 from streamer.config import StateSettings
 from streamer.errors import SnapshotRefused
 from streamer.messages import Track
@@ -21,7 +22,7 @@ from streamer.state.actor import StreamActor
 from streamer.state.codec import as_body, seal, stream_key, track_key, unseal
 from streamer.state.head_batch import HeadNeeds
 from streamer.state.records import Moment, Previous, StreamContext
-from streamer.state.stat import LARGEST, N_PROBS
+from streamer.state.stat import LARGEST
 from streamer.state.tally import Tally
 from streamer.state.track import TrackState
 from streamer.types import Counters, FloatArray

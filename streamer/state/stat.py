@@ -9,29 +9,15 @@ float32 knows any number above 0.01, and the bound LARGEST on what a row may hol
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.spec import N_PROBS, StatKind, row_width
 from streamer.errors import NotFinite
 from streamer.types import FloatArray
 
-StatKind = Literal["none", "probs", "mean", "min_max_mean"]
-N_PROBS = 7
 LARGEST = 65504.0
 """The largest absolute value of a row: that of half precision, in which live snapshots keep features."""
-
-
-def stat_size(kind: StatKind, n_features: int) -> int:
-    """S, how many numbers STAT has: 0, 21, D+7 or 3(D+7)."""
-    width = row_width(kind, n_features)
-    return {"none": 0, "probs": 3 * width, "mean": width, "min_max_mean": 3 * width}[kind]
-
-
-def row_width(kind: StatKind, n_features: int) -> int:
-    """W, how many numbers of each observation the ring holds: the probs, and the features if STAT is of them."""
-    return N_PROBS + (n_features if kind in ("mean", "min_max_mean") else 0)
 
 
 class Ring:

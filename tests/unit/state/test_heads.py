@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError
+from engines.spec import stat_size
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput, infer_all
 from streamer.state.heads import MeanHead, PassthroughHead, TemporalHead
-from streamer.state.stat import stat_size
 from tests.unit.state.scenes import ArithmeticHead, D, everything_head
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engines.spec import N_PROBS, StatKind, row_width, stat_size
 from streamer.errors import NotFinite
-from streamer.state.stat import LARGEST, N_PROBS, Ring, StatKind, row_width, stat_size
+from streamer.state.stat import LARGEST, Ring
 from streamer.types import FloatArray
 
 KINDS: tuple[StatKind, ...] = ("probs", "mean", "min_max_mean")

@@ -7,21 +7,22 @@ from engines import zoo
 from engines.errors import EngineError, ModelUnavailable, WrongWeights
 from engines.runtime import open_head, prove_batch_invariance
 from engines.runtime.protocol import InputArray
-from tests.heads import Stat, n_stat, write_test_head
+from engines.spec import StatKind, stat_size
+from tests.heads import write_test_head
 
-STATS: tuple[Stat, ...] = ("none", "probs", "mean", "min_max_mean")
+STATS: tuple[StatKind, ...] = ("none", "probs", "mean", "min_max_mean")
 
 
-def rows(n: int, stat: Stat, n_features: int, hidden: int) -> dict[str, InputArray]:
+def rows(n: int, stat: StatKind, n_features: int, hidden: int) -> dict[str, InputArray]:
     sizes = {"features": n_features, "probs": 7, "h": hidden, "c": hidden}
     if stat != "none":
-        sizes["stat"] = n_stat(stat, n_features)
+        sizes["stat"] = stat_size(stat, n_features)
     random = [np.random.default_rng((9, i)) for i in range(n)]
     return {name: np.stack([r.standard_normal(size, np.float32) for r in random]) for name, size in sizes.items()}
 
 
 @pytest.mark.parametrize("stat", STATS)
-def test_a_head_runs_alone_as_in_company(stat: Stat, tmp_path: Path) -> None:
+def test_a_head_runs_alone_as_in_company(stat: StatKind, tmp_path: Path) -> None:
     spec, path = zoo.load_head(write_test_head(tmp_path, stat, n_features=20, hidden=8))
     head = open_head(path, spec, cache=tmp_path / "cache", precision="fp32")
     report = prove_batch_invariance(head, lambda n: rows(n, stat, 20, 8), (2, 3, 7, 19))

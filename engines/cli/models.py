@@ -1,16 +1,14 @@
-"""The `engines` command: models and their calibration."""
+"""`engines models` and `engines calibrate`."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from engines.errors import EnginesError, UnknownModel
+from engines.cli.output import say_json
 from engines.zoo import list_models, load, pull, verify
 from engines.zoo.store import spec_json
 
@@ -18,15 +16,7 @@ _CACHE = click.option("--cache", type=click.Path(path_type=Path), help="Folder t
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """Fetch, check and calibrate models.
-
-    Example: engines models pull centerface face-api
-    """
-
-
-@cli.group()
+@click.group()
 def models() -> None:
     """The models there are, and those that are here.
 
@@ -44,7 +34,7 @@ def list_command(cache: Path | None, as_json: bool) -> None:
     """
     listed = list_models(cache=cache)
     if as_json:
-        _say_json([spec_json(one.spec) | {"path": str(one.path) if one.path else None} for one in listed])
+        say_json([spec_json(one.spec) | {"path": str(one.path) if one.path else None} for one in listed])
         return
     for one in listed:
         here = f"{one.size_bytes / 1e6:.1f} MB" if one.size_bytes is not None else "not here"
@@ -66,7 +56,7 @@ def pull_command(names: tuple[str, ...], folder: Path | None, cache: Path | None
         model = pull(name, cache=cache, folder=folder, progress=lambda text: click.echo(text, err=True))
         pulled.append({"name": name, "model": model.spec.model_id, "path": str(model.path)})
     if as_json:
-        _say_json(pulled)
+        say_json(pulled)
 
 
 @models.command("verify")
@@ -87,7 +77,7 @@ def verify_command(names: tuple[str, ...], batches: bool, cache: Path | None, as
             if one.state == "good":
                 row["batches"] = _prove(one.name, cache)
     if as_json:
-        _say_json(rows)
+        say_json(rows)
     else:
         for row in rows:
             click.echo(f"{row['text']}{_batch_text(row.get('batches'))}")
@@ -95,7 +85,7 @@ def verify_command(names: tuple[str, ...], batches: bool, cache: Path | None, as
         sys.exit(1)
 
 
-@cli.command()
+@click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", default="face-api", show_default=True, help="Expression model of the zoo.")
 @click.option("--accuracy", default=0.67, show_default=True, help="Accuracy on labelled pictures to match.")
@@ -110,7 +100,7 @@ def calibrate(paths: tuple[Path, ...], model: str, accuracy: float, cache: Path 
 
     result = fit(model, paths, accuracy, cache=cache)
     if as_json:
-        _say_json(dataclasses.asdict(result))
+        say_json(dataclasses.asdict(result))
         return
     for one in result.sources:
         click.echo(f"{one.source}: {one.n_faces} faces, mean confidence {one.before:.3f} -> {one.after:.3f}")
@@ -128,29 +118,3 @@ def _batch_text(told: object) -> str:
     if not isinstance(told, dict):
         return ""
     return "; the same bits in every batch" if told["holds"] else "; NOT the same bits in every batch"
-
-
-def _say_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-def main() -> NoReturn:
-    """Run the command: exit code 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    try:
-        code = cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except UnknownModel as error:
-        click.echo(f"engines: {error}", err=True)
-        sys.exit(2)
-    except EnginesError as error:
-        click.echo(f"engines: {error}", err=True)
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m engines.cli`."""
+
+from engines.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Predictions judged: the paper's tables, per class, calibrated."""

@@ -1,0 +1,1 @@
+"""From trained weights to engines: export, quantize, build, compare."""

@@ -1,0 +1,1 @@
+"""The default temporal head: simulators, filters, training, judgement."""

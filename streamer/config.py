@@ -12,13 +12,18 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import yaml
 
+from engines.zoo import exported_head
 from streamer.errors import UsageError
 
 ENVIRONMENT_PREFIX = "STREAMER_"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which models run. `folder` is a local folder of weights used instead of the registries."""
+    """Which models run. `folder` is a local folder of weights used instead of the registries.
+
+    `expression` is a name of the zoo or the folder of a model of your own that `engines export` wrote; where `head` is
+    not given, such a folder's own head is used if it has one. `int8` takes the folder's quantised network.
+    """
 
     detector: str = "centerface"
     expression: str = "face-api"
@@ -149,6 +154,7 @@ def load(
         if value is not None:
             _put(tree, name, value, name)
             origins[name] = "the command line"
+    _default_head(tree)
     origin = str(path) if path else "the settings"
     try:
         config = msgspec.convert(tree, Config, strict=True)
@@ -157,6 +163,15 @@ def load(
         raise UsageError(f"{origin}: {error}{_choices(_type_of(key))}") from error
     _check(config, origin, origins)
     return config
+
+
+def _default_head(tree: dict[str, Any]) -> None:
+    """An exported model comes with its head: take it where nothing else was said."""
+    models = tree.get("models")
+    if isinstance(models, dict) and "head" not in models and isinstance(models.get("expression"), str):
+        head = exported_head(models["expression"])
+        if head is not None:
+            tree["models"] = models | {"head": str(head)}
 
 
 def _from_text(dotted: str, text: str, variable: str) -> Any:

@@ -20,8 +20,8 @@ import numpy as np
 from engines.errors import EnginesError
 from engines.runtime import open_head, open_runner
 from engines.spec import ModelSpec
-from engines.zoo import load, load_head
-from streamer.config import Config
+from engines.zoo import check_fit, load, load_head
+from streamer.config import Config, ModelSettings
 from streamer.errors import ModelError
 from streamer.faces.align import align
 from streamer.faces.detect import Detector
@@ -84,21 +84,27 @@ class Models:
         """Load, check and compile the configured models; nothing is fetched. Raises `ModelError`."""
         wanted = config.models
         folder = Path(wanted.folder) if wanted.folder else None
+        others = precision_of_others(wanted)
         try:
-            detector_model = load(wanted.detector, cache=cache, folder=folder, offline=True)
-            expression_model = load(wanted.expression, cache=cache, folder=folder, offline=True)
+            detector_model = load(wanted.detector, cache=cache, folder=folder, offline=True, role="detector")
+            expression_model = load(
+                wanted.expression,
+                cache=cache,
+                folder=folder,
+                offline=True,
+                precision=wanted.precision,
+                role="expression",
+            )
+            spec = expression_model.spec
+            head = _open_head(config, spec, cache)
             runner = open_runner(expression_model, precision=wanted.precision, cache=cache)
             detector = Detector(
                 wanted.detector,
-                lambda size_wh: open_runner(
-                    detector_model, precision=wanted.precision, input_size_wh=size_wh, cache=cache
-                ),
+                lambda size_wh: open_runner(detector_model, precision=others, input_size_wh=size_wh, cache=cache),
                 config.detect,
             )
-            head = _open_head(config)
         except EnginesError as error:
             raise ModelError(str(error)) from error
-        spec = expression_model.spec
         ids = [detector_model.spec.model_id, spec.model_id]
         if head.spec is not None:
             ids.append(head.spec.model_id)
@@ -107,14 +113,20 @@ class Models:
         return Models(detector, Embedder(runner, spec), spec, head, "+".join(ids), runner.precision, runner.device)
 
 
-def _open_head(config: Config) -> TemporalHead:
+def precision_of_others(models: ModelSettings) -> str:
+    """The precision of detector and head: small nets lose by int8, which is for the expression network alone."""
+    return "auto" if models.precision == "int8" else models.precision
+
+
+def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> TemporalHead:
     name = config.models.head
     if name == "none":
         return PassthroughHead()
     if name == "mean":
         return MeanHead()
     spec, path = load_head(Path(name))
-    return EngineHead(open_head(path, spec, precision=config.models.precision), spec)
+    check_fit(spec, backbone)
+    return EngineHead(open_head(path, spec, precision=precision_of_others(config.models), cache=cache), spec)
 
 
 class Pipeline:

@@ -14,8 +14,17 @@ import click
 from engines.errors import EnginesError, UnknownModel, WrongUse
 
 _COMMANDS = {
+    "build": "engines.cli.build:build",
     "calibrate": "engines.cli.models:calibrate",
+    "compare": "engines.cli.compare:compare",
+    "data": "engines.cli.data:data",
+    "evaluate": "engines.cli.evaluate:evaluate",
+    "experiment": "engines.cli.experiment:experiment",
+    "export": "engines.cli.export:export",
     "models": "engines.cli.models:models",
+    "quantize": "engines.cli.quantize:quantize",
+    "temporal": "engines.cli.temporal:temporal",
+    "train": "engines.cli.train:train",
 }
 """Command to module and object. The modules import neither torch nor an engine; the functions of commands do."""
 _OF_THE_EXTRA = {"nncf", "onnxscript", "sklearn", "tensorboard", "timm", "torch", "torchvision"}

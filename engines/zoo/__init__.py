@@ -2,8 +2,20 @@
 
 from engines.zoo.cache import CACHE_VARIABLE, cache_folder
 from engines.zoo.entries import LoadedModel
-from engines.zoo.heads import load_head
-from engines.zoo.store import ListedModel, Verification, entry_of, list_models, load, model_path, pull, verify
+from engines.zoo.exports import exported_head, load_export
+from engines.zoo.heads import check_fit, load_head
+from engines.zoo.store import (
+    ListedModel,
+    Verification,
+    entry_of,
+    is_export,
+    list_models,
+    load,
+    model_path,
+    pull,
+    spec_of,
+    verify,
+)
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -11,11 +23,16 @@ __all__ = [
     "LoadedModel",
     "Verification",
     "cache_folder",
+    "check_fit",
     "entry_of",
+    "exported_head",
+    "is_export",
     "list_models",
     "load",
+    "load_export",
     "load_head",
     "model_path",
     "pull",
+    "spec_of",
     "verify",
 ]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from engines.errors import ModelUnavailable, WrongWeights
-from engines.spec import HeadSpec
+from engines.errors import ModelUnavailable, WrongUse, WrongWeights
+from engines.spec import HeadSpec, ModelSpec
 from engines.zoo.cache import sha256_of
 
 
@@ -33,3 +33,12 @@ def load_head(path_to_json: Path) -> tuple[HeadSpec, Path]:
             f"{network} was refused: its sha256 is {found}, expected {spec.sha256}; export the head again"
         )
     return spec, network
+
+
+def check_fit(head: HeadSpec, backbone: ModelSpec) -> None:
+    """Raises `WrongUse` when the head reads other features than the backbone gives."""
+    if head.n_features and head.n_features != backbone.n_features:
+        raise WrongUse(
+            f"the head {head.model_id} reads {head.n_features} features and {backbone.model_id} gives "
+            f"{backbone.n_features}: use the head with the backbone it was trained on"
+        )

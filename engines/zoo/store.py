@@ -10,12 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from engines.errors import ModelUnavailable, UnknownModel, WrongWeights
-from engines.spec import ModelSpec
+from engines.errors import ModelUnavailable, UnknownModel, WrongUse, WrongWeights
+from engines.spec import ModelSpec, Role
 from engines.zoo.cache import cache_folder, locked, sha256_of, sha256_of_bytes, write_atomically
 from engines.zoo.catalogue import ENTRIES as ENTRIES
 from engines.zoo.entries import Entry, LoadedModel
+from engines.zoo.exports import load_export, names_folder, spec_of_export
 from engines.zoo.fetch import Progress, fetch, from_folder
+from engines.zoo.paper import PAPER_MODELS, refuse_paper_model
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,49 @@ class Verification:
 
 
 def entry_of(name: str) -> Entry:
-    """The zoo's entry of that name; raises `UnknownModel` naming those there are."""
+    """The zoo's entry of that name; raises `UnknownModel` naming those there are.
+
+    Raises `ModelUnavailable` for the paper's models, which must be trained.
+    """
     for entry in ENTRIES:
         if entry.spec.name == name:
             return entry
+    refuse_paper_model(name)
     known = ", ".join(entry.spec.name for entry in ENTRIES)
-    raise UnknownModel(f"no model is called {name!r}; the zoo has {known}")
+    raise UnknownModel(
+        f"no model is called {name!r}; the zoo has {known}; a model of your own is named by the folder that "
+        "`engines export` wrote"
+    )
+
+
+def is_export(name: str) -> bool:
+    """Whether a model's name means an exported folder; a name of the zoo never does."""
+    return all(entry.spec.name != name for entry in ENTRIES) and names_folder(name)
+
+
+def spec_of(name: str, *, precision: str = "auto", role: Role | None = None) -> ModelSpec:
+    """The spec of a model of the zoo or of an exported folder; no weights are read.
+
+    Raises `UnknownModel`, `ModelUnavailable`, and `WrongUse` when the model has another role than `role`.
+    """
+    spec = spec_of_export(Path(name), precision=precision) if is_export(name) else entry_of(name).spec
+    if role is not None and spec.role != role:
+        fitting = ", ".join(entry.spec.name for entry in ENTRIES if entry.spec.role == role)
+        raise WrongUse(
+            f"{name} is a model of the role {spec.role!r} and one of the role {role!r} is wanted here: name one of "
+            f"{fitting}, or the folder of an exported one"
+        )
+    return spec
 
 
 def list_models(*, cache: Path | None = None) -> tuple[ListedModel, ...]:
-    """Every model of the zoo, pulled or not; no file is read."""
+    """Every model of the zoo, pulled or not, those of the paper last; no file is read."""
     listed = []
     for entry in ENTRIES:
         path = model_path(entry, cache)
         there = path.is_file()
         listed.append(ListedModel(entry.spec, path if there else None, path.stat().st_size if there else None))
-    return tuple(listed)
+    return (*listed, *(ListedModel(spec, None, None) for spec in PAPER_MODELS))
 
 
 def model_path(entry: Entry, cache: Path | None = None) -> Path:
@@ -90,12 +119,25 @@ def pull(
     return LoadedModel(entry.spec, path)
 
 
-def load(name: str, *, cache: Path | None = None, folder: Path | None = None, offline: bool = False) -> LoadedModel:
+def load(
+    name: str,
+    *,
+    cache: Path | None = None,
+    folder: Path | None = None,
+    offline: bool = False,
+    precision: str = "auto",
+    role: Role | None = None,
+) -> LoadedModel:
     """A model ready to run, its sha256 checked now; pulled first when it is not here and `offline` is false.
 
-    With a `folder` no network is used either way. Raises `WrongWeights` for a damaged file: it is never repaired
-    silently. Further errors as `pull`.
+    `name` is one of the zoo, or the folder of a model of your own that `engines export` wrote; `precision` matters for
+    the latter alone: `int8` means its quantised network. With a `folder` no network is used either way.
+    Raises `WrongWeights` for a damaged file: it is never repaired silently. Raises `WrongUse` for a model of another
+    `role`. Further errors as `pull`.
     """
+    spec_of(name, precision=precision, role=role)
+    if is_export(name):
+        return load_export(Path(name), precision=precision)
     entry = entry_of(name)
     path = model_path(entry, cache)
     state, _, text = _state(entry, path)
@@ -112,11 +154,25 @@ def load(name: str, *, cache: Path | None = None, folder: Path | None = None, of
 
 
 def verify(name: str, *, cache: Path | None = None) -> Verification:
-    """Read the kept file and compare its sha256; raises `UnknownModel` only."""
+    """Read the kept file, or an exported folder's, and compare its sha256.
+
+    Raises `UnknownModel`, and `ModelUnavailable` for what is no exported model or was never published.
+    """
+    if is_export(name):
+        return _verify_export(name)
     entry = entry_of(name)
     path = model_path(entry, cache)
     state, found, text = _state(entry, path)
     return Verification(name, state, path, found, text)
+
+
+def _verify_export(name: str) -> Verification:
+    path = Path(name).expanduser()
+    try:
+        loaded = load_export(path)
+    except WrongWeights as error:
+        return Verification(name, "wrong", path, None, str(error))
+    return Verification(name, "good", loaded.path, loaded.spec.sha256, f"{name} is what its spec names")
 
 
 def _state(entry: Entry, path: Path) -> tuple[Literal["good", "absent", "wrong"], str | None, str]:

@@ -10,7 +10,9 @@ import click
 import msgspec
 from rich.console import Console
 
-from engines.zoo import list_models, load_head, pull
+from engines.errors import WrongUse
+from engines.spec import Role
+from engines.zoo import check_fit, is_export, list_models, load_head, pull, spec_of
 from engines.zoo import load as load_model
 from streamer import log
 from streamer.bus.open import open_bus
@@ -40,9 +42,17 @@ Examples:
     type=click.Choice(["auto", "live", "archive"]),
     help="archive: lossless, as fast as it goes; live: at the source's own rate.  [default: by the kind of source]",
 )
-@click.option("--model", metavar="NAME", help="Expression model.  [default: face-api]")
+@click.option(
+    "--model",
+    metavar="NAME|FOLDER",
+    help="Expression model: a name of the zoo, or a folder that `engines export` wrote.  [default: face-api]",
+)
 @click.option("--detector", metavar="NAME", help="Face detector.  [default: centerface]")
-@click.option("--head", metavar="NAME", help="Temporal head: none, mean, or the path of a head.json.  [default: none]")
+@click.option(
+    "--head",
+    metavar="NAME",
+    help="Temporal head: none, mean, or the path of a head.json.  [default: that of --model FOLDER, else none]",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "int8"]),
@@ -169,12 +179,20 @@ def ensure_models(config: Config, *, offline: bool, quiet: bool) -> None:
             click.echo(text, err=True)
 
     cached = {model.spec.name for model in list_models() if model.path is not None}
-    for name in (config.models.detector, config.models.expression):
-        if name not in cached and not offline:
-            pull(name, folder=folder, progress=tell)
-        load_model(name, folder=folder, offline=offline)
-    if config.models.head not in ("none", "mean"):
-        load_head(Path(config.models.head))
+    wanted = config.models
+    roles: tuple[tuple[str, Role], ...] = ((wanted.detector, "detector"), (wanted.expression, "expression"))
+    try:
+        for name, role in roles:
+            precision = wanted.precision if role == "expression" else "auto"
+            spec_of(name, precision=precision, role=role)
+            if name not in cached and not offline and not is_export(name):
+                pull(name, folder=folder, progress=tell)
+            spec = load_model(name, folder=folder, offline=offline, precision=precision).spec
+        if wanted.head not in ("none", "mean"):
+            head, _ = load_head(Path(wanted.head))
+            check_fit(head, spec)
+    except WrongUse as error:
+        raise UsageError(str(error)) from error
 
 
 def exit_code(outcome: RunOutcome) -> int:

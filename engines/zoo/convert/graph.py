@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,14 +80,17 @@ def value(name: str, shape: Sequence[int | str]) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
-def serialise(graph: Any, opset: int) -> bytes:
-    """Check the graph and give its bytes, free of dates, versions and producers."""
+def serialise(graph: Any, opset: int, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Check the graph and give its bytes, free of dates, versions and producers; `metadata` sorted by its keys."""
     model = onnx.ModelProto()
     model.ir_version = IR_VERSION
     model.graph.CopyFrom(graph)
     entry = model.opset_import.add()
     entry.domain = ""
     entry.version = opset
+    for key, text in sorted((metadata or {}).items()):
+        told = model.metadata_props.add()
+        told.key, told.value = key, text
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

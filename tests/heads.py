@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from onnx import helper
 
-from engines.spec import HeadSpec, StatKind, stat_size
+from engines.spec import ContextName, HeadSpec, StatKind, stat_size
 from engines.zoo.convert.graph import OPSET, serialise, tensor, value
 
 
@@ -22,11 +22,12 @@ def write_test_head(
     n_features: int = 256,
     hidden: int = 32,
     seed: int = 5,
+    context: tuple[ContextName, ...] = (),
 ) -> Path:
     """Write `head.onnx` and `head.json` into `folder` and return the latter.
 
-    One forward LSTM step over the probs, state in and out, then one dense layer over features, probs, STAT and h.
-    The seed fixes the bytes.
+    One forward LSTM step over the probs, state in and out, then one dense layer over features, probs, STAT, context
+    and h. No features are read when `n_features` is 0. The seed fixes the bytes.
     """
     random = np.random.default_rng(seed)
     nodes: list[Any] = []
@@ -42,7 +43,9 @@ def write_test_head(
         weights.append(tensor(f"{name}/bias", (random.standard_normal(n_out) * 0.1).astype(np.float32)))
         return node("Gemm", [x, f"{name}/weight", f"{name}/bias"], name)
 
-    read = {"features": n_features, "probs": 7}
+    read = {"features": n_features, "probs": 7} if n_features else {"probs": 7}
+    if context:
+        read["context"] = len(context)
     if stat != "none":
         read["stat"] = stat_size(stat, n_features)
     seen = node("Concat", ["probs", "h"], "step", axis=1)
@@ -57,7 +60,12 @@ def write_test_head(
     node("Add", [kept, added], "c_out")
     node("Tanh", ["c_out"], "c_squashed")
     node("Mul", ["o", "c_squashed"], "h_out")
-    fused = node("Concat", [*read, "h_out"], "fused", axis=1)
+    seen_now = list(read)
+    if context:  # records' units are large numbers, which would drown the rest
+        sizes = np.array([{"gap_s": 1, "detector_score": 1}.get(name, 64) for name in context], np.float32)
+        weights.append(tensor("context/scale", 1 / sizes))
+        seen_now[seen_now.index("context")] = node("Mul", ["context", "context/scale"], "context/scaled")
+    fused = node("Concat", [*seen_now, "h_out"], "fused", axis=1)
     n_fused = sum(read.values()) + hidden
     node("Softmax", [dense(fused, "expression", n_fused, 7)], "probs_out", axis=1)
     for name in ("valence", "arousal"):
@@ -84,6 +92,7 @@ def write_test_head(
         window=window,
         n_features=n_features,
         hidden=hidden,
+        context=context,
     )
     described = path.with_suffix(".json")
     described.write_bytes(msgspec.json.encode(spec))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.spec import N_PROBS, stat_size
+from engines.spec import N_PROBS, ContextName, stat_size
 from streamer.config import StateSettings
 from streamer.errors import ModelError, NotFinite
 from streamer.messages import Record, SourceState, Status, Track, VaOrigin
@@ -91,7 +91,8 @@ class StreamActor:
             rows.append((seen, track))
         faces = tuple(seen for seen, _ in rows)
         tracks = tuple(track for _, track in rows)
-        self._pending = Pending(frame, faces, tracks, self._inputs(faces, tracks, stat[: len(rows)]))
+        inputs = self._inputs(frame.media_time_s, faces, tracks, stat[: len(rows)])
+        self._pending = Pending(frame, faces, tracks, inputs)
         return self._pending
 
     def resolve(self, pending: Pending, output: HeadOutput) -> list[Record]:
@@ -158,7 +159,7 @@ class StreamActor:
             raise NotFinite("an embedding is not finite")
 
     def _inputs(
-        self, faces: tuple[FaceObservation, ...], tracks: tuple[TrackState, ...], stat: np.ndarray
+        self, at_s: float, faces: tuple[FaceObservation, ...], tracks: tuple[TrackState, ...], stat: np.ndarray
     ) -> HeadBatch:
         needs, n = self.needs, len(faces)
         probs = np.empty((n, N_PROBS), np.float32)
@@ -166,6 +167,7 @@ class StreamActor:
         block = np.empty((n, tracks[0].n_block, N_PROBS), np.float32) if needs.windowed and n else None
         h = np.empty((n, needs.hidden), np.float32) if needs.hidden else None
         c = np.empty((n, needs.hidden), np.float32) if needs.hidden else None
+        context = np.empty((n, len(needs.context)), np.float32) if needs.context else None
         for i, (seen, track) in enumerate(zip(faces, tracks, strict=True)):
             probs[i] = seen.embedding.probs
             if features is not None:
@@ -175,7 +177,9 @@ class StreamActor:
             if h is not None and c is not None:
                 h[i] = track.h
                 c[i] = track.c
-        return HeadBatch(probs, features, stat if needs.stat != "none" else None, block, h, c)
+            if context is not None:
+                context[i] = [_told(name, at_s, seen, track) for name in needs.context]
+        return HeadBatch(probs, features, stat if needs.stat != "none" else None, block, h, c, context)
 
     def _commit(self, number: int, track: TrackState, output: HeadOutput, i: int) -> None:
         self.tracks[number] = track
@@ -229,3 +233,19 @@ class StreamActor:
         records.append(self.recorder.left(track.id, track.life, cause))
         self.tombstones += track.stored_keys
         return records
+
+
+def _told(name: ContextName, at_s: float, seen: FaceObservation, track: TrackState) -> float:
+    """One quantity of an observation's context, see `engines.spec.ContextName`."""
+    match name:
+        case "gap_s":
+            last_s = track.last_s
+            return 0.0 if last_s is None else max(0.0, at_s - last_s)
+        case "detector_score":
+            return seen.face.score
+        case "face_px":
+            return seen.face.face_px
+        case "roll_deg":
+            return seen.roll_deg
+        case "yaw_deg":
+            return seen.yaw_deg

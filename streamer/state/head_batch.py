@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.spec import N_PROBS, HeadSpec, StatKind
+from engines.spec import N_PROBS, ContextName, HeadSpec, StatKind
 from streamer.types import DropCause, FloatArray
 
 
@@ -17,7 +17,8 @@ from streamer.types import DropCause, FloatArray
 class HeadNeeds:
     """What a head reads, and so what a track must remember for it.
 
-    `window` None means the configured one. `keeps_rows` says whether a ring is kept at all.
+    `window` None means the configured one. `context` names what else it reads of each observation, in this order.
+    `keeps_rows` says whether a ring is kept at all.
     """
 
     stat: StatKind = "none"
@@ -26,6 +27,7 @@ class HeadNeeds:
     n_features: int = 0
     hidden: int = 0
     valence_arousal_trained_on: str | None = None
+    context: tuple[ContextName, ...] = ()
 
     @property
     def keeps_rows(self) -> bool:
@@ -36,7 +38,13 @@ class HeadNeeds:
     def of(spec: HeadSpec) -> HeadNeeds:
         """What the head that `spec` describes reads."""
         return HeadNeeds(
-            spec.stat, spec.windowed, spec.window, spec.n_features, spec.hidden, spec.valence_arousal_trained_on
+            spec.stat,
+            spec.windowed,
+            spec.window,
+            spec.n_features,
+            spec.hidden,
+            spec.valence_arousal_trained_on,
+            spec.context,
         )
 
 
@@ -50,6 +58,7 @@ class HeadBatch:
     block: FloatArray | None = None
     h: FloatArray | None = None
     c: FloatArray | None = None
+    context: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.probs.shape[0])
@@ -64,6 +73,7 @@ class HeadBatch:
             None if self.block is None else self.block[one],
             None if self.h is None else self.h[one],
             None if self.c is None else self.c[one],
+            None if self.context is None else self.context[one],
         )
 
 
@@ -179,4 +189,4 @@ def _joined(batches: Sequence[HeadBatch]) -> HeadBatch:
 
     probs = column("probs")
     assert probs is not None
-    return HeadBatch(probs, *(column(name) for name in ("features", "stat", "block", "h", "c")))
+    return HeadBatch(probs, *(column(name) for name in ("features", "stat", "block", "h", "c", "context")))

@@ -1,7 +1,7 @@
 """Temporal heads: what turns a track's recent past into the answer for its current frame.
 
-Heads keep nothing between calls: the block, STAT and (h, c) of every track come in with the batch and (h, c) goes
-out with the answer, so rows of different tracks and streams share one batch in any order.
+Heads keep nothing between calls: the block, STAT, context and (h, c) of every track come in with the batch and (h, c)
+goes out with the answer, so rows of different tracks and streams share one batch in any order.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ def _inputs(batch: HeadBatch, spec: HeadSpec) -> dict[str, InputArray]:
         wanted["stat"] = (batch.stat, (stat_size(spec.stat, spec.n_features),))
     if spec.windowed:
         wanted["block"] = (batch.block, (spec.window, N_PROBS))
+    if spec.context:
+        wanted["context"] = (batch.context, (len(spec.context),))
     if spec.hidden:
         wanted["h"] = (batch.h, (spec.hidden,))
         wanted["c"] = (batch.c, (spec.hidden,))

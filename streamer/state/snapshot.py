@@ -7,6 +7,7 @@ a track whose value is missing or refused starts cold, and says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -248,6 +249,8 @@ def _track(
     track.stored_keys = stored_keys
     track.n, track.warm_at, track.restored = body.n, body.warm_at, body.restored
     track.window, track.life = body.window, body.life
+    if not math.isfinite(track.last_s or 0.0):
+        raise SnapshotRefused(f"the snapshot of track {id.number} of {context.stream} has a time that is none")
     if needs.hidden:
         track.h = _array(body.h, (needs.hidden,), "h")
         track.c = _array(body.c, (needs.hidden,), "c")

@@ -52,6 +52,13 @@ class TrackState:
         self.stored_keys: tuple[bytes, ...] = ()
 
     @property
+    def last_s(self) -> float | None:
+        """Media time of the newest observation; None before the first."""
+        if self.n == 0:
+            return None
+        return self.window.to_s if self.window.n else self.life.to_s
+
+    @property
     def origin(self) -> StateOrigin:
         """What the answer for the newest observation rests on."""
         if self.n >= self.warm_at:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.spec import HeadSpec
+from engines.spec import ContextName, HeadSpec
 from streamer.config import StateSettings
 from streamer.messages import Record, encode
 from streamer.state.actor import StreamActor
@@ -18,6 +18,7 @@ from streamer.state.records import StreamContext
 from streamer.types import Counters, Embedding, FaceObservation, FloatArray, FrameFaces, Mode, Quality, TrackedFace
 
 D = 3
+CONTEXT: tuple[ContextName, ...] = ("gap_s", "detector_score", "face_px", "roll_deg", "yaw_deg")
 
 
 def context(mode: Mode = "archive", epoch: int = 0, session: str = "sha-of-the-file", **more: str) -> StreamContext:
@@ -85,7 +86,7 @@ class ArithmeticHead:
     spec: HeadSpec | None = None
 
     def infer(self, batch: HeadBatch) -> HeadOutput:
-        read = (batch.probs, batch.features, batch.stat, batch.block, batch.h, batch.c)
+        read = (batch.probs, batch.features, batch.stat, batch.block, batch.h, batch.c, batch.context)
         parts = [part.reshape(len(batch), -1) for part in read if part is not None]
         x = np.concatenate(parts, axis=1)
         logits = self._dense(x, 7, 0)
@@ -110,7 +111,7 @@ class ArithmeticHead:
 
 
 def everything_head(window: int = 5, hidden: int = 4) -> ArithmeticHead:
-    return ArithmeticHead(HeadNeeds("min_max_mean", True, window, D, hidden))
+    return ArithmeticHead(HeadNeeds("min_max_mean", True, window, D, hidden, context=CONTEXT))
 
 
 def random_scene(seed: int, n_frames: int, n_faces: int = 3) -> list[FrameFaces]:

@@ -14,8 +14,9 @@ from streamer.state.actor import StreamActor
 from streamer.state.head_batch import HeadNeeds, HeadOutput
 from streamer.state.heads import MeanHead, PassthroughHead
 from streamer.state.va import derived
-from streamer.types import EXPRESSIONS, Counters, FloatArray
+from streamer.types import EXPRESSIONS, Counters, DropCause, FloatArray, FrameFaces
 from tests.unit.state.scenes import (
+    ArithmeticHead,
     D,
     actor_for,
     bytes_of,
@@ -238,6 +239,53 @@ def test_tracks_and_streams_share_a_batch_in_any_order() -> None:
         for k, one, output in zip(order, pending, head.infer_all([p.inputs for p in pending]), strict=True):
             together[k] += bytes_of(actors[k].resolve(one, output))
     assert together == alone
+
+
+def test_the_head_is_told_of_the_observation_in_the_order_it_asks() -> None:
+    head = ArithmeticHead(HeadNeeds(context=("yaw_deg", "gap_s", "face_px", "roll_deg", "detector_score")))
+    actor = actor_for(head)
+    told: list[list[float]] = []
+    for index, score in ((0, 0.75), (1, 0.5), (26, 0.25)):
+        seen = face(0, one_hot(0))
+        seen = dataclasses.replace(
+            seen, face=dataclasses.replace(seen.face, score=score, face_px=30.0 + index), yaw_deg=2.0 * index
+        )
+        pending = actor.observe(frame(index, [seen]))
+        assert pending.inputs.context is not None
+        told += pending.inputs.context.tolist()
+        actor.resolve(pending, head.infer(pending.inputs))
+    # The first of a track has no gap; media time is all that counts, here 1/25 s a frame.
+    gaps = [0.0, float(np.float32(1 / 25)), float(np.float32(26 / 25 - 1 / 25))]
+    assert told == [
+        [0.0, gaps[0], 30.0, 3.5, 0.75],
+        [2.0, gaps[1], 31.0, 3.5, 0.5],
+        [52.0, gaps[2], 56.0, 3.5, 0.25],
+    ]
+
+
+def test_the_gap_is_to_the_last_observation_that_was_answered_and_of_the_own_track() -> None:
+    head = ArithmeticHead(HeadNeeds(context=("gap_s",)))
+    actor = actor_for(head)
+
+    def gaps(seen: FrameFaces, causes: tuple[DropCause | None, ...] = ()) -> list[float]:
+        pending = actor.observe(seen)
+        assert pending.inputs.context is not None
+        actor.resolve(pending, dataclasses.replace(head.infer(pending.inputs), causes=causes))
+        return [round(gap, 6) for (gap,) in pending.inputs.context.tolist()]
+
+    a, b = face(0, one_hot(0)), face(1, one_hot(1))
+    assert gaps(frame(0, [a])) == [0.0]
+    assert gaps(frame(5, [a, b]), (None, "engine_error")) == [0.2, 0.0]
+    assert gaps(frame(10, [b, a]), (None, "engine_error")) == [0.0, 0.2]
+    assert gaps(frame(15, [a, b])) == [0.4, 0.2]
+    # Should time ever stand still or go back, no gap is negative.
+    assert gaps(frame(15, [a])) == [0.0]
+    assert gaps(frame(10, [a])) == [0.0]
+
+
+def test_a_head_that_asks_for_no_context_is_given_none() -> None:
+    pending = actor_for(MeanHead()).observe(frame(0, [face(0, one_hot(0))]))
+    assert pending.inputs.context is None
 
 
 def test_an_embedding_that_is_not_finite_is_dropped_and_leaves_no_trace() -> None:

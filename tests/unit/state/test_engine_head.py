@@ -20,7 +20,7 @@ from streamer.state.heads import EngineHead
 from streamer.state.snapshot import restore, take
 from streamer.types import Counters, FloatArray
 from tests.heads import write_test_head
-from tests.unit.state.scenes import D, actor_for, bytes_of, context, face, frame, probs_of, random_scene, step
+from tests.unit.state.scenes import CONTEXT, D, actor_for, bytes_of, context, face, frame, probs_of, random_scene, step
 
 WINDOW, HIDDEN = 5, 8
 
@@ -28,7 +28,7 @@ WINDOW, HIDDEN = 5, 8
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> EngineHead:
     folder = tmp_path_factory.mktemp("head")
-    spec, path = load_head(write_test_head(folder, "min_max_mean", WINDOW, D, HIDDEN))
+    spec, path = load_head(write_test_head(folder, "min_max_mean", WINDOW, D, HIDDEN, context=CONTEXT))
     return EngineHead(open_head(path, spec, precision="fp32", cache=folder), spec)
 
 
@@ -42,7 +42,7 @@ def batch_after(head: EngineHead, n_frames: int, n_faces: int = 3) -> HeadBatch:
     return pending.inputs
 
 
-@pytest.mark.parametrize("what", ["h", "c", "stat", "features", "probs"])
+@pytest.mark.parametrize("what", ["h", "c", "stat", "features", "probs", "context"])
 def test_everything_it_reads_changes_the_answer(head: EngineHead, what: str) -> None:
     batch = batch_after(head, 7)
     part = getattr(batch, what)
@@ -121,6 +121,8 @@ def test_a_batch_of_another_shape_is_refused_by_name(head: EngineHead) -> None:
     batch = batch_after(head, 1)
     with pytest.raises(ModelError, match="reads `stat`"):
         head.infer(dataclasses.replace(batch, stat=np.zeros((3, 21), np.float32)))
+    with pytest.raises(ModelError, match="reads `context`"):
+        head.infer(dataclasses.replace(batch, context=np.zeros((3, 4), np.float32)))
     with pytest.raises(ModelError, match="was given nothing"):
         head.infer_all([dataclasses.replace(batch, h=None)])
 

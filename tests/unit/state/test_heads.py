@@ -24,6 +24,7 @@ def batch_of(head: TemporalHead, n: int, seed: int = 0, window: int = 5) -> Head
         some(window, 7) if needs.windowed else None,
         some(needs.hidden) if needs.hidden else None,
         some(needs.hidden) if needs.hidden else None,
+        some(len(needs.context)) if needs.context else None,
     )
 
 
@@ -120,4 +121,4 @@ def test_other_errors_are_not_swallowed() -> None:
         infer_all(wrong, [batch_of(ArithmeticHead(HeadNeeds()), 2)])
 
 
-NAMES = ("probs", "features", "stat", "block", "h", "c")
+NAMES = ("probs", "features", "stat", "block", "h", "c", "context")

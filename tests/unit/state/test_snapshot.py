@@ -39,6 +39,7 @@ HEADS: tuple[TemporalHead, ...] = (
     MeanHead(),
     ArithmeticHead(HeadNeeds("probs", False, 5, 0, 4)),
     ArithmeticHead(HeadNeeds("none", True, 3)),
+    ArithmeticHead(HeadNeeds(context=("gap_s",))),
     ArithmeticHead(HeadNeeds("mean", False, 6, D)),
     everything_head(),
 )
@@ -185,6 +186,34 @@ def test_a_track_born_after_a_take_over_belongs_to_the_new_epoch() -> None:
     (_, seen) = step(second, head, frame(0, [face(4, probs_of(np.random.default_rng(1)))]))
     assert isinstance(seen, Observation)
     assert (seen.track, seen.state) == (Track(epoch=9, number=4), "cold")
+
+
+def test_the_gap_goes_on_across_a_restore_and_a_take_over() -> None:
+    """Also where the last observation is in the open window, and where it closed one."""
+    head = ArithmeticHead(HeadNeeds(context=("gap_s",)))
+    rng = np.random.default_rng(4)
+    for n_before in (3, WINDOW, WINDOW + 1):
+        first = actor_for(head, WINDOW, live(1))
+        run(first, head, [frame(i, [face(0, probs_of(rng))]) for i in range(n_before)])
+        values = take(first, {}, None).puts
+        for epoch in (1, 2):
+            again = resume(values, head, live(epoch)).actor
+            pending = again.observe(frame(n_before + 12, [face(0, probs_of(rng))]))
+            assert pending.inputs.context is not None
+            assert pending.inputs.context.tolist() == [[np.float32((n_before + 12) / 25 - (n_before - 1) / 25)]]
+
+
+def test_a_track_whose_last_time_is_no_number_is_refused() -> None:
+    head = PassthroughHead()
+    actor = actor_for(head, WINDOW)
+    step(actor, head, frame(0, [face(0, probs_of(np.random.default_rng(0)))]))
+    values = dict(take(actor, {}, None).puts)
+    key = track_key("lobby", Track(epoch=0, number=0))
+    header, body, _ = unseal(values, key)
+    body["window"]["to_s"] = float("nan")
+    values |= seal(key, header.kind, header.stream, header.epoch, header.seq, body)
+    with pytest.raises(SnapshotRefused, match="time that is none"):
+        resume(values, head)
 
 
 def test_live_features_are_kept_in_half_precision() -> None:

@@ -13,8 +13,8 @@ from engines.models.config import BackboneConfig, FreezePolicy
 from engines.models.resnet50 import Vggface2ResNet50
 from engines.models.small import SmallNet
 from engines.spec import N_PROBS, Normalisation
+from engines.zoo.paper import VGGFACE2
 
-VGGFACE2 = Normalisation(colour="bgr", layout="nchw", mean=(91.4953, 103.8827, 131.0912), std=(1.0, 1.0, 1.0))
 _IMAGENET = Normalisation(colour="rgb", layout="nchw", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 _CENTRED = Normalisation(colour="rgb", layout="nchw", mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 

@@ -7,37 +7,15 @@ of features and probabilities (minimum, maximum, mean), the last stage trainable
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
 from engines.errors import WrongUse
 from engines.models.config import BackboneConfig, LstmConfig, ModelConfig
+from engines.zoo.paper import ROWS
 
 Flavour = Literal["paper_code", "paper_text"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of Table I."""
-
-    number: int
-    name: str
-    title: str
-    stat: bool
-    lstm: bool
-    valence_arousal: bool
-
-
-ROWS: tuple[Row, ...] = (
-    Row(1, "emotion-image", "Emotion Image", False, False, False),
-    Row(2, "emotion-va-image", "Emotion VA Image", False, False, True),
-    Row(3, "emotion-frame", "Emotion Frame", True, False, False),
-    Row(4, "emotion-va-frame", "Emotion VA Frame", True, False, True),
-    Row(5, "emotion-frame-lstm", "Emotion Frame with LSTM", True, True, False),
-    Row(6, "emotion-va-frame-lstm", "Emotion VA Frame with LSTM", True, True, True),
-)
 
 
 def paper_model(
@@ -47,7 +25,7 @@ def paper_model(
 
     Raises `WrongUse` for a model or field that does not exist.
     """
-    row = next((row for row in ROWS if wanted in (row.number, row.name, str(row.number))), None)
+    row = next((row for row in ROWS if wanted == row.number or wanted in row.names), None)
     if row is None:
         known = ", ".join(f"{row.number} {row.name}" for row in ROWS)
         raise WrongUse(f"the paper has no model {wanted!r}; it has {known}")

@@ -15,7 +15,7 @@ from engines.models import (
     paper_model,
 )
 from engines.models.head import HeadOutput
-from engines.models.paper import ROWS, Row
+from engines.zoo.paper import ROWS, Row
 
 D = 2048
 

@@ -78,7 +78,8 @@ def draw_change(strength: Strength, *, seed: int, epoch: int, index: int) -> Cha
     flip, grey, erase, coarse = rng.random(4)
     turn, x, y, scale, light, contrast, saturation = rng.uniform(-1, 1, 7)
     width, height, left, top, coarseness, level, quality = rng.random(7)
-    erased = (limits.erase_side * (0.3 + 0.7 * width), limits.erase_side * (0.3 + 0.7 * height))
+    wide, high = (float(limits.erase_side * (0.3 + 0.7 * share)) for share in (width, height))
+    box = (float(left * (1 - wide)), float(top * (1 - high)), wide, high)
     is_coarse = coarse < limits.coarse
     return Change(
         flip=bool(flip < 0.5),
@@ -90,9 +91,7 @@ def draw_change(strength: Strength, *, seed: int, epoch: int, index: int) -> Cha
         saturation=0.0 if grey < limits.grey else float(1 + saturation * limits.colour),
         coarse=float(limits.coarsest + (1 - limits.coarsest) * coarseness) if is_coarse else 1.0,
         quality=int(30 + 60 * quality) if is_coarse else 100,
-        erase=(float(left * (1 - erased[0])), float(top * (1 - erased[1])), *map(float, erased))
-        if erase < limits.erase
-        else None,
+        erase=box if erase < limits.erase else None,
         erase_level=int(level * 255),
     )
 
@@ -144,7 +143,9 @@ def _coarse(change: Change, picture: UInt8Array) -> UInt8Array:
         picture = np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     if change.quality < 100:
         _, coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, change.quality])
-        picture = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "what was coded a line above can be decoded"
+        picture = np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
     return picture
 
 

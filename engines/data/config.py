@@ -19,10 +19,13 @@ Annotations = Literal["expression", "valence_arousal", "either", "both"]
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One set: `path` is its folder in the official layout, `split` the part of it.
 
+    RAF-DB has train and test alone; its test part is also its `validation`, as in the paper.
+
     `crops`: `cropped` are boxes around the face, `aligned` are turned upright; left out, each set's own choice
     (AffectNet and Aff-Wild2 cropped, as the paper; RAF-DB aligned). `annotations` chooses Aff-Wild2's videos:
     `expression` those of the expression track (with valence and arousal where the same part has them), as the paper's
-    models 1, 3 and 5; `both` those annotated twice, as its models 2, 4 and 6; `valence_arousal`; or `either`.
+    models 1, 3 and 5; `both` those annotated twice, as its models 2, 4 and 6, where a frame that lacks one annotation
+    counts as having none; `valence_arousal` those of that track; or `either`.
     `on_error`: what is missing or damaged is skipped and counted, or the set is refused. `check_images` decodes every
     picture while opening, so that `on_error` covers them too (minutes for a whole set). `limit` keeps the first so
     many pictures, to try something out. `test_list` names Aff-Wild2's list of test videos where it is not found.
@@ -57,8 +60,6 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
         if self.kind == "affectnet" and self.split == "test":
             raise ValueError("AffectNet has published no test set: split is train or validation")
-        if self.kind == "raf-db" and self.split == "validation":
-            raise ValueError("RAF-DB has train and test; the paper validates on test: split is train or test")
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit counts pictures and is at least 1")
 

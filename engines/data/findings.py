@@ -53,7 +53,7 @@ class Findings:
         return sum(cause.count for cause in self.damage.values())
 
     def settle(self, name: str, on_error: OnError) -> None:
-        """Nothing when there is no damage or it may be skipped; else `BadData` with every cause, count and first names."""
+        """Nothing when no damage was found or it may be skipped; else `BadData` with causes, counts and first names."""
         if self.damage and on_error == "refuse":
             told = "; ".join(f"{cause} {found.text()}" for cause, found in self.damage.items())
             raise BadData(f"{name} is incomplete or damaged: {told}; repair it, or go on without with on_error: skip")

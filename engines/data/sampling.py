@@ -40,7 +40,8 @@ def block_indices(first_row: IntArray, rows: NDArray[Any], window: int, stride: 
     current = np.asarray(rows, dtype=np.int64)
     n_before = (current - first_row[current]) // stride
     back = np.minimum(np.arange(window - 1, -1, -1), n_before[:, None])
-    return current[:, None] - back * stride
+    blocks: IntArray = current[:, None] - back * stride
+    return blocks
 
 
 def shuffled_epoch(rows: IntArray, *, seed: int, epoch: int) -> IntArray:
@@ -71,7 +72,7 @@ def balanced_epoch(
     rng = named_rng("balanced", seed, epoch)
     order = rng.permuted(np.tile(slots, (n_rounds, 1)), axis=1).reshape(-1)
     drawn = np.empty(len(order), np.int64)
-    for c in np.unique(slots):
+    for c in np.unique(order):
         places = np.flatnonzero(order == c)
         n_times = -(-len(places) // len(by_class[c]))
         drawn[places] = np.concatenate([rng.permutation(by_class[c]) for _ in range(n_times)])[: len(places)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engines.models.backbone import Backbone, build_backbone
+from engines.models.backbone import Backbone, BackboneOutput, build_backbone
 from engines.models.config import ModelConfig
 from engines.models.head import AffectHead, HeadOutput
 from engines.models.stat import rows_of, stat_of
@@ -30,10 +30,13 @@ class AffectModel(nn.Module):
         without gradient, in evaluation mode: a block then costs the memory of one picture.
         A recurrent LSTM starts from zero at the block's first picture.
         """
+        return self.answer(pictures, past_needs_grad=past_needs_grad)[0]
+
+    def answer(self, pictures: Tensor, *, past_needs_grad: bool = False) -> tuple[HeadOutput, BackboneOutput]:
+        """As `forward`, and what the backbone alone says of the last picture."""
         current = self.backbone(pictures[:, -1])
         if not self.config.temporal:
-            alone: HeadOutput = self.head(current.features, current.probs)
-            return alone
+            return self.head(current.features, current.probs), current
         features, probs = self._past(pictures[:, :-1], past_needs_grad)
         features = torch.cat([features, current.features[:, None]], 1)
         probs = torch.cat([probs, current.probs[:, None]], 1)
@@ -42,8 +45,7 @@ class AffectModel(nn.Module):
         if self.head.recurrent is not None:
             h = c = probs.new_zeros(probs.shape[0], self.head.hidden)
             _, h, c = self.head.recurrent.sequence(probs[:, :-1], h, c)
-        output: HeadOutput = self.head(current.features, current.probs, stat, probs, h, c)
-        return output
+        return self.head(current.features, current.probs, stat, probs, h, c), current
 
     def _past(self, pictures: Tensor, needs_grad: bool) -> tuple[Tensor, Tensor]:
         n, steps = pictures.shape[:2]

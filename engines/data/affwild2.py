@@ -68,6 +68,11 @@ def read_affwild2(
     return _as_frames(name, crops, videos), findings
 
 
+def has_annotations(root: Path) -> bool:
+    """Whether Aff-Wild2's annotation folders lie in `root`."""
+    return any((root / "annotations" / track).is_dir() for track in ("EXPR_Set", "VA_Set"))
+
+
 def part_folder(root: Path, track: str, split: Split) -> Path | None:
     """The folder of annotation files of a track (`EXPR_Set`, `VA_Set`) and part, if it is there."""
     places = (root / "annotations" / track / part for part in _PARTS.get(split, ()))

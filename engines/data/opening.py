@@ -32,11 +32,11 @@ def open_frames(config: DataConfig) -> AnnotatedFrames:
 
 def open_with_findings(config: DataConfig) -> tuple[AnnotatedFrames, Findings]:
     """As `open_frames`, with what was skipped and left out instead of a log."""
-    frames, findings = _read(config)
+    frames, findings = read_frames(config)
     if config.check_images:
-        damaged = unreadable(frames.pictures, len(frames))
-        for row, text in damaged.items():
-            findings.damaged("unreadable pictures", text.partition(" is ")[0] + f" (row {row})")
+        damaged = unreadable(frames.pictures, range(len(frames)))
+        for text in damaged.values():
+            findings.damaged("unreadable pictures", text.partition(";")[0])
         if damaged:
             frames = take(frames, np.setdiff1d(np.arange(len(frames)), np.fromiter(damaged, np.int64)))
     findings.settle(frames.name, config.on_error)
@@ -52,7 +52,11 @@ def open_all(configs: Sequence[DataConfig], name: str | None = None) -> Annotate
     return concatenate([open_frames(config) for config in configs], name)
 
 
-def _read(config: DataConfig) -> tuple[AnnotatedFrames, Findings]:
+def read_frames(config: DataConfig) -> tuple[AnnotatedFrames, Findings]:
+    """The set as its reader gives it, damage skipped and counted, `on_error`, `check_images` and `limit` not applied.
+
+    Raises `WrongUse` when the folder, or the part of the set, is not there.
+    """
     if config.kind == "synthetic":
         from engines.data.synthetic import SyntheticConfig, synthetic_frames
 

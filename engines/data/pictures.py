@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from engines.data.frames import Pictures, UInt8Array
 from engines.errors import BadData
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in stored pixels, whatever Exif says
+
+_GLANCE_PX = 32
+_AT_ONCE = 1024
 
 
 def decode(path: Path) -> UInt8Array:
@@ -141,14 +145,27 @@ class JoinedPictures:
         raise IndexError(index)
 
 
-def unreadable(pictures: Pictures, n: int, *, progress: Callable[[int], None] | None = None) -> dict[int, str]:
-    """What is wrong with each of the first `n` pictures that cannot be decoded, by row; `progress` is told each row."""
-    found: dict[int, str] = {}
-    for row in range(n):
+def unreadable(
+    pictures: Pictures, rows: Sequence[int], *, n_threads: int = 1, progress: Callable[[int], None] | None = None
+) -> dict[int, str]:
+    """Row to what is wrong with it, for those of `rows` that cannot be decoded; `progress` is told how many are done.
+
+    Decoding leaves the interpreter lock, so threads help where there are cores.
+    """
+
+    def wrong(row: int) -> str | None:
         try:
-            pictures.read(row, 32)
+            pictures.read(row, _GLANCE_PX)
         except BadData as error:
-            found[row] = str(error)
-        if progress is not None:
-            progress(row)
+            return str(error)
+        return None
+
+    found: dict[int, str] = {}
+    with ThreadPoolExecutor(n_threads) as pool:
+        for at in range(0, len(rows), _AT_ONCE):  # a million futures at once would fill the memory
+            some = rows[at : at + _AT_ONCE]
+            texts = zip(some, pool.map(wrong, some), strict=True)
+            found |= {row: text for row, text in texts if text is not None}
+            if progress is not None:
+                progress(at + len(some))
     return found

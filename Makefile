@@ -76,7 +76,7 @@ format: .venv/.dev ## put every file into its form
 lock: | $(UV) ## make the locks anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/base.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra parquet --group dev -c requirements/base.lock -o requirements/dev.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra parquet --group dev -o requirements/engines.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra rtx --extra parquet --group dev -o requirements/engines.lock
 
 clean: ## remove what these commands made in this folder
 	rm -rf .venv .venv-engines .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output

@@ -22,10 +22,10 @@ _ONNX_GATES = (0, 3, 1, 2)
 """torch keeps the gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
 
 
-def head_onnx(head: AffectHead, metadata: Mapping[str, str]) -> bytes:
+def head_onnx(head: AffectHead, metadata: Mapping[str, str], *, temperature: float = 1.0) -> bytes:
     """ONNX with the inputs and outputs of `engines.spec.HeadSpec`; an output called like an input ends in `_out`.
 
-    The batch is the only dynamic axis. Same weights, same bytes.
+    The batch is the only dynamic axis. `temperature` divides the logits before the softmax. Same weights, same bytes.
     """
     graph = GraphWriter()
     outputs: dict[str, list[int]] = {"probs_out": [N_PROBS]}
@@ -35,7 +35,11 @@ def head_onnx(head: AffectHead, metadata: Mapping[str, str]) -> bytes:
     if head.recurrent is not None:
         parts.append(_recurrent(graph, head.recurrent.gates, head.hidden))
     fused = graph.node("Concat", parts, "fused", axis=1)
-    graph.node("Softmax", [_branch(graph, fused, "expression", head.expression)], "probs_out", axis=1)
+    logits = _branch(graph, fused, "expression", head.expression)
+    if temperature != 1.0:
+        divisor = graph.weight("expression/temperature", np.array([temperature], np.float32))
+        logits = graph.node("Div", [logits, divisor], "expression/tempered")
+    graph.node("Softmax", [logits], "probs_out", axis=1)
     for name, branch in (("valence", head.valence), ("arousal", head.arousal)):
         if branch is not None:
             row = graph.node("Tanh", [_branch(graph, fused, name, branch)], f"{name}/row")

@@ -46,7 +46,8 @@ def read_valence_arousal(path: Path) -> tuple[NDArray[np.float64] | None, str]:
     values = np.empty((len(lines), 2))
     for at, line in enumerate(lines):
         try:
-            values[at] = [float(word) for word in line.split(",")]
+            valence, arousal = line.split(",")
+            values[at] = float(valence), float(arousal)
         except ValueError:
             return None, f"line {at + 2} is no pair of numbers"
     invalid = (values == _INVALID_RATING).any(1)

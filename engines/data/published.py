@@ -37,7 +37,7 @@ PUBLISHED: dict[SetKind, tuple[PublishedPart, ...]] = {
         PublishedPart("valence-arousal, test", "test", "valence_arousal", 714_986, 139, annotated=False),
     ),
 }
-"""Aff-Wild2's test parts have no annotation: all their crops count. AffectNet's are the pictures of the seven expressions."""
+"""AffectNet's sizes are of the seven expressions. Aff-Wild2's test parts have no annotation: all their crops count."""
 
 WITHIN_PERCENT: dict[SetKind, float] = {"affectnet": 0.0, "raf-db": 0.0, "aff-wild2": 1.0}
 """How far a count may differ and be complete. Aff-Wild2's crops came in several releases that differ by a few frames;

@@ -61,7 +61,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `part`: `whole` trains the model end to end, as far as `model.backbone.freeze` lets it; `backbone` trains the
     backbone's own 7 classes alone, as the paper does on AffectNet and RAF-DB. `cached_features` embeds all pictures
     once by the frozen backbone and trains the head on that. `start_from` is the folder of an earlier run, whose
-    backbone is taken over.
+    backbone is taken over. `features_folder` keeps cached features where several runs find them; otherwise they are
+    in the run's own folder.
     `batch_size` counts pictures, blocks, or, for a recurrent head on cached features, sequences of `sequence_length`
     observations: those of one step on all devices together, worked off in `accumulate` equal pieces. An epoch is
     `steps_per_epoch` steps, or as many as the annotated pictures fill.
@@ -77,6 +78,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     part: Literal["whole", "backbone"] = "whole"
     cached_features: bool = False
     start_from: str | None = None
+    features_folder: str | None = None
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = 10
     batch_size: int = 64

@@ -37,7 +37,7 @@ def network_input(pictures: Tensor, backbone: Backbone) -> Tensor:
     """(...,3,H,W) float 0..255 in the backbone's channel order, from uint8 RGB pictures (...,H,W,3)."""
     if backbone.normalisation.colour == "bgr":
         pictures = pictures.flip(-1)
-    return pictures.movedim(-1, -3).float()
+    return pictures.movedim(-1, -3).contiguous().float()
 
 
 def read_pictures(frames: AnnotatedFrames, rows: NDArray[np.int64], side_px: int) -> UInt8Array:

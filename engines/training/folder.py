@@ -28,7 +28,7 @@ from engines.training.config import TrainConfig
 
 FORMAT = 1
 BEST, LAST, LOG = "best.pt", "last.pt", "log.csv"
-_FREE_TO_CHANGE = ("device", "workers", "checkpoint_every_steps")
+_FREE_TO_CHANGE = ("device", "features_folder", "workers", "checkpoint_every_steps")
 """Settings that do not bend the curve, and so may differ when a run is taken up again."""
 
 

@@ -49,13 +49,20 @@ class LossNotFinite(EnginesError):
     """The loss became NaN or infinite; training from there on would be for nothing."""
 
 
+Row = dict[str, float | int | None]
+"""One row of the log."""
+
+
 class Watcher(Protocol):
     """Told how training goes, by the first rank only."""
+
+    def begin(self, at: int, n_steps: int, n_epochs: int) -> None:
+        """The run starts behind its step `at`, 0 for a fresh one; an epoch has `n_steps`."""
 
     def step(self, epoch: int, step: int, n_steps: int, at: int, loss: StepLoss) -> None:
         """Step `step` of `n_steps` is done, the run's step number `at`; all counted from 1."""
 
-    def epoch(self, row: dict[str, float | int | None], *, best: bool) -> None:
+    def epoch(self, row: Row, *, best: bool) -> None:
         """An epoch is over; `row` is its row of the log."""
 
 
@@ -71,7 +78,7 @@ class TrainSet:
 class TrainResult:
     """How a run ended: the log, the best epoch, and whether patience ran out before the epochs did."""
 
-    rows: tuple[dict[str, float | int | None], ...]
+    rows: tuple[Row, ...]
     best_epoch: int
     best_score: float
     stopped_early: bool
@@ -87,7 +94,7 @@ class _Place:
     best_score: float = -math.inf
     stale: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-    rows: list[dict[str, float | int | None]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
 
 def train(
@@ -165,6 +172,8 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         return losses[0] if len(losses) == 1 else _mean(losses)
 
+    if watcher is not None and ranks.first:
+        watcher.begin(place.epoch * feed.n_steps + place.step, feed.n_steps, config.epochs)
     stopped_early = False
     while place.epoch < config.epochs and not stopped_early:
         part.train()
@@ -278,7 +287,7 @@ def _keep_best(folder: Path, config: TrainConfig, model: AffectModel, place: _Pl
     )
 
 
-def _row(place: _Place, config: TrainConfig, n_steps: int, figures: Figures) -> dict[str, float | int | None]:
+def _row(place: _Place, config: TrainConfig, n_steps: int, figures: Figures) -> Row:
     at = (place.epoch + 1) * n_steps
     return {
         "epoch": place.epoch + 1,

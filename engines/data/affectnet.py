@@ -97,6 +97,13 @@ def _list_of(root: Path, split: Split) -> Path | None:
 
 def _rows(listed: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and columns of every row; a list without a header line has the official order of columns."""
+    try:
+        yield from _parsed(listed)
+    except (OSError, csv.Error) as error:
+        raise BadData(f"{listed} cannot be read as a list: {error}; fetch it again") from error
+
+
+def _parsed(listed: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with listed.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.reader(file)
         first = next(rows, None)

@@ -66,6 +66,7 @@ class Change:
 
 
 NO_CHANGE = Change()
+_LUMA = (0.299, 0.587, 0.114)
 
 
 def draw_change(strength: Strength, *, seed: int, epoch: int, index: int) -> Change:
@@ -128,11 +129,10 @@ def _moved(change: Change, picture: UInt8Array) -> UInt8Array:
 
 
 def _lit(change: Change, picture: UInt8Array) -> UInt8Array:
-    values = picture.astype(np.float32)
-    grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    values = grey + (values - grey) * np.float32(change.saturation)
-    values = (values - 128) * np.float32(change.contrast) + np.float32(128 + change.brightness)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    """Saturation, then contrast around mid-grey, then brightness: one affine map of (r, g, b), rounded once."""
+    mixed = change.saturation * np.eye(3) + (1 - change.saturation) * np.tile(_LUMA, (3, 1))
+    offset = np.full((3, 1), 128 + change.brightness - 128 * change.contrast)
+    return np.asarray(cv2.transform(picture, np.hstack([change.contrast * mixed, offset])), dtype=np.uint8)
 
 
 def _coarse(change: Change, picture: UInt8Array) -> UInt8Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.data.affectnet import form_of
 from engines.data.affwild2 import has_annotations
-from engines.data.config import Crops, DataConfig, SetKind
+from engines.data.config import Crops, DataConfig, SetKind, Split
 from engines.data.findings import Findings
 from engines.data.frames import AnnotatedFrames
 from engines.data.opening import read_frames
@@ -102,6 +102,8 @@ def check_set(
     within = WITHIN_PERCENT[chosen] if within_percent is None else within_percent
     faces = crops or _usual_crops(chosen, root)
     report = SetReport(chosen, str(root), faces, within, images)
+    decode = _Decoder(n_threads, progress) if images else None
+    known_bad: set[tuple[Split, str, int]] = set()
     for part in PUBLISHED[chosen]:
         try:
             config = DataConfig(
@@ -109,7 +111,7 @@ def check_set(
             )
         except ValueError as error:
             raise WrongUse(str(error)) from error
-        report.parts.append(_part(config, part, images, n_threads, progress))
+        report.parts.append(_part(config, part, known_bad, decode))
     return report
 
 
@@ -122,22 +124,23 @@ def _usual_crops(kind: SetKind, root: Path) -> Crops:
 
 
 def _part(
-    config: DataConfig, part: PublishedPart, images: bool, n_threads: int, progress: Progress | None
+    config: DataConfig, part: PublishedPart, known_bad: set[tuple[Split, str, int]], decode: _Decoder | None
 ) -> PartReport:
+    """The report on one part. What is found unreadable joins `known_bad`, by split, video and frame."""
     try:
         frames, findings = read_frames(config)
     except (BadData, WrongUse) as error:
         none = None if part.n_videos is None else 0
         return PartReport(part.title, 0, part.n_images, none, part.n_videos, {}, Findings(), str(error))
     counted = _counted(frames, part)
-    if images:
-        # the frames annotated twice are among those of the expression track, which are decoded already
-        rows = np.zeros(0, np.int64) if part.annotations == "both" else np.arange(len(frames))
-        told = None if progress is None else lambda n: progress(part.title, n, len(rows))
-        damaged = unreadable(frames.pictures, rows.tolist(), n_threads=n_threads, progress=told)
-        for text in damaged.values():
-            findings.damaged("unreadable pictures", text.partition(";")[0])
-        counted[np.fromiter(damaged, np.int64, len(damaged))] = False
+    if decode is not None:
+        if part.annotations != "both":  # frames annotated twice are of the expression track's, decoded before
+            damaged = decode(part.title, frames)
+            for text in damaged.values():
+                findings.damaged("unreadable pictures", text.partition(";")[0])
+            known_bad.update(_place(frames, part, row) for row in damaged)
+        for row in range(len(frames) if known_bad else 0):
+            counted[row] &= _place(frames, part, row) not in known_bad
     counts = class_counts(frames.expression[counted])
     return PartReport(
         title=part.title,
@@ -148,6 +151,22 @@ def _part(
         by_expression=dict(zip(EXPRESSIONS, counts.tolist(), strict=True)) if part.annotated else {},
         findings=findings,
     )
+
+
+def _place(frames: AnnotatedFrames, part: PublishedPart, row: int) -> tuple[Split, str, int]:
+    return part.split, frames.videos[int(frames.video[row])], int(frames.frame[row])
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    n_threads: int
+    progress: Progress | None
+
+    def __call__(self, title: str, frames: AnnotatedFrames) -> dict[int, str]:
+        """What is wrong with each picture that cannot be decoded, by row."""
+        progress, n = self.progress, len(frames)
+        told = None if progress is None else lambda n_done: progress(title, n_done, n)
+        return unreadable(frames.pictures, range(n), n_threads=self.n_threads, progress=told)
 
 
 def _counted(frames: AnnotatedFrames, part: PublishedPart) -> NDArray[np.bool_]:

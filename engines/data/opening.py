@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def open_with_findings(config: DataConfig) -> tuple[AnnotatedFrames, Findings]:
     """As `open_frames`, with what was skipped and left out instead of a log."""
     frames, findings = read_frames(config)
     if config.check_images:
-        damaged = unreadable(frames.pictures, range(len(frames)))
+        damaged = unreadable(frames.pictures, range(len(frames)), n_threads=os.cpu_count() or 1)
         for text in damaged.values():
             findings.damaged("unreadable pictures", text.partition(";")[0])
         if damaged:

@@ -14,7 +14,7 @@ from engines.data.config import Split
 from engines.data.findings import Findings
 from engines.data.frames import AnnotatedFrames
 from engines.data.stills import Folder, still_frames
-from engines.errors import WrongUse
+from engines.errors import BadData, WrongUse
 
 CLASSES = ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral")
 """RAF-DB's order, counted from 1."""
@@ -44,7 +44,10 @@ def read_rafdb(root: Path, split: Split, *, aligned: bool = True) -> tuple[Annot
     expression: list[int] = []
     boxes: list[tuple[int, int, int, int]] = []
     seen: set[str] = set()
-    lines = (folder / _LABELS).read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = (folder / _LABELS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise BadData(f"{folder / _LABELS} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines.data.frames import AnnotatedFrames
 from engines.data.pictures import FilePictures
+from engines.errors import BadData
 
 
 class Folder:
@@ -28,12 +29,14 @@ class Folder:
 
 
 def names_in(folder: Path) -> frozenset[str]:
-    """The names in a folder; none when it is not there."""
+    """The names in a folder; none when it is not there. Raises `BadData` when it may not be read."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a damaged list names a folder with a NUL
         return frozenset()
+    except OSError as error:
+        raise BadData(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def still_frames(

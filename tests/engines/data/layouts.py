@@ -44,9 +44,9 @@ def annotation(folder: Path, number: int, key: str, value: str) -> None:
 
 def rafdb(root: Path, train: list[int], test: list[int], original: bool = False) -> None:
     lines = []
-    for part, labels in (("train", train), ("test", test)):
+    for part, n_digits, labels in (("train", 5, train), ("test", 4, test)):
         for i, label in enumerate(labels, 1):
-            name = f"{part}_{i:05d}"
+            name = f"{part}_{i:0{n_digits}d}"
             write_picture(root / "Image" / "aligned" / f"{name}_aligned.jpg", i)
             if original:
                 write_picture(root / "Image" / "original" / f"{name}.jpg", i, 48)

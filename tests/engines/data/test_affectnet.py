@@ -84,6 +84,18 @@ def test_a_row_that_cannot_be_read_is_counted_by_its_line(tmp_path: Path, old: s
     assert findings.damage["rows that cannot be read"].names == ["training.csv line 4"]
 
 
+def test_a_list_that_is_no_text_is_damage_or_refused_but_never_a_crash(tmp_path: Path) -> None:
+    layouts.affectnet_csv(tmp_path, [0, 1])
+    listed = tmp_path / "Manually_Annotated_file_lists" / "training.csv"
+    listed.write_bytes(listed.read_bytes().replace(b"1/0001.jpg", b"\0\xff/1.jpg"))
+    frames, findings = read_affectnet(tmp_path, "train")
+    assert len(frames) == 1
+    assert findings.n_damaged == 1
+    listed.write_text(listed.read_text(errors="replace") + '"' + "x" * 200_000 + "\n")
+    with pytest.raises(BadData, match="cannot be read as a list"):
+        read_affectnet(tmp_path, "train")
+
+
 def test_a_picture_listed_twice_counts_once(tmp_path: Path) -> None:
     layouts.affectnet_csv(tmp_path, [0, 1])
     listed = tmp_path / "Manually_Annotated_file_lists" / "training.csv"

@@ -137,14 +137,30 @@ def test_another_years_header_is_reported_not_raised(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_small")
 def test_damaged_pictures_are_found_only_by_decoding(tmp_path: Path) -> None:
     layouts.rafdb(tmp_path, [1, 2, 3], [4, 5])
-    layouts.truncate(tmp_path / "Image" / "aligned" / "test_00002_aligned.jpg")
+    layouts.truncate(tmp_path / "Image" / "aligned" / "test_0002_aligned.jpg")
     assert check_set(tmp_path).complete
     told: list[tuple[str, int, int]] = []
     report = check_set(tmp_path, images=True, n_threads=2, progress=lambda *progress: told.append(progress))
     assert not report.complete
     assert report.parts[1].n_images == 1
-    assert "test_00002_aligned.jpg is truncated" in report.parts[1].findings.damage["unreadable pictures"].names[0]
+    assert "test_0002_aligned.jpg is truncated" in report.parts[1].findings.damage["unreadable pictures"].names[0]
     assert told == [("train", 3, 3), ("test", 2, 2)]
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_damaged_frame_counts_in_no_part_that_has_it(tmp_path: Path) -> None:
+    layouts.affwild2(tmp_path)
+    layouts.truncate(tmp_path / "cropped" / "10-a" / "00004.jpg")
+    layouts.truncate(tmp_path / "cropped" / "30-t" / "00001.jpg")
+    found = {part.title: (part.n_images, part.findings.n_damaged) for part in check_set(tmp_path, images=True).parts}
+    assert found == {
+        "expression, train": (5, 1),
+        "expression, validation": (2, 0),
+        "expression, test": (2, 1),
+        "both, train": (1, 0),
+        "both, validation": (2, 0),
+        "valence-arousal, test": (3, 0),
+    }
 
 
 def test_the_command_says_how_far_the_counts_are_and_what_is_missing(tmp_path: Path) -> None:

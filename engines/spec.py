@@ -128,6 +128,7 @@ class HeadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `stat` is of the block's rows: for `probs` the 7 probabilities, [min 7, max 7, mean 7], S = 21; with features a row
     is [features D, probs 7], and S is D+7 for `mean`, 3(D+7) for `min_max_mean` ([min, max, mean]). `block` and the
     rows of `stat` end with the current observation; before there are s of them the oldest is repeated in front.
+    `backbone` names the expression model whose probabilities the head was made for; None: it takes anybody's.
     """
 
     name: str
@@ -139,6 +140,7 @@ class HeadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hidden: int = 0
     windowed: bool = False
     context: tuple[ContextName, ...] = ()
+    backbone: str | None = None
     valence_arousal_trained_on: str | None = None
     provenance: Provenance | None = None
 

@@ -26,7 +26,7 @@ from engines.temporal.sequences import Floats, Labels, Sequences, softmax
 
 Range = tuple[float, float]
 NoiseFamily = Literal["ornstein-uhlenbeck", "telegraph"]
-_SLACK = 1.8
+_SLACK = 1.6
 """Frames simulated for each observation kept, so that missing ones never run a track dry."""
 
 
@@ -127,7 +127,7 @@ def simulate(
     pose = _Pose(settings, times_s, rng)
     noise = _noise(settings, rate_hz, frames, rng, residuals) * (1 + (14.0 / pose.face_px) ** 2)[..., None]
     evidence = evidence * (1 - settings.episode_flattening * pose.strength)[..., None] + pose.push + noise
-    evidence += _drawn(settings.frame_sd, n, rng)[:, None, None] * rng.normal(0.0, 1.0, evidence.shape)
+    evidence += _drawn(settings.frame_sd, n, rng)[:, None, None] * rng.standard_normal(evidence.shape, np.float32)
     kept = _kept(settings, times_s, steps, rng)
     at_s = np.take_along_axis(times_s, kept, 1)
     context = pose.context(rng)
@@ -187,12 +187,11 @@ def _noise(
 
 
 def _ornstein_uhlenbeck(kept: Floats, frames: int, rng: np.random.Generator) -> Floats:
-    noise = np.empty((len(kept), frames, N_PROBS), np.float32)
-    fresh = rng.normal(0.0, 1.0, noise.shape)
-    noise[:, 0] = fresh[:, 0]
+    noise = rng.standard_normal((frames, len(kept), N_PROBS), np.float32)  # time first: the loop runs over it
+    noise[1:] *= np.sqrt(1 - kept**2)
     for t in range(1, frames):
-        noise[:, t] = kept * noise[:, t - 1] + np.sqrt(1 - kept**2) * fresh[:, t]
-    return noise
+        noise[t] += kept * noise[t - 1]
+    return noise.swapaxes(0, 1)
 
 
 def _telegraph(kept: Floats, frames: int, rng: np.random.Generator) -> Floats:
@@ -245,18 +244,21 @@ class _Pose:
 
     def _add(self, settings: Simulator, i: int, times_s: Floats, begin_s: float, rng: np.random.Generator) -> None:
         length_s = float(rng.uniform(*settings.episode_s))
+        inside = slice(*np.searchsorted(times_s, [begin_s, begin_s + length_s]).tolist())
+        times_s = times_s[inside]
         # In and out of it within a quarter of its time each, at most 0.3 s.
         ramp_s = min(0.3, length_s / 4)
         rise = ((times_s - begin_s) / ramp_s).clip(0, 1) * ((begin_s + length_s - times_s) / ramp_s).clip(0, 1)
         how_far = float(rng.uniform(0.4, 1.0))
         if rng.random() < settings.covered_share:  # a hand, hair, a cup: no pose tells of it
-            self._score[i] -= 0.2 * rise * rng.random()
+            self._score[i, inside] -= 0.2 * rise * rng.random()
         else:
-            self._yaw[i] += rise * how_far * 60.0 * rng.choice([-1.0, 1.0])
-            self._roll[i] += rise * how_far * rng.normal(0.0, 15.0)
-            self._score[i] -= 0.15 * rise * how_far
-        self.strength[i] = np.maximum(self.strength[i], rise * how_far)
-        self.push[i] += (rise * how_far)[:, None] * rng.normal(0.0, settings.episode_sd, N_PROBS).astype(np.float32)
+            self._yaw[i, inside] += rise * how_far * 60.0 * rng.choice([-1.0, 1.0])
+            self._roll[i, inside] += rise * how_far * rng.normal(0.0, 15.0)
+            self._score[i, inside] -= 0.15 * rise * how_far
+        self.strength[i, inside] = np.maximum(self.strength[i, inside], rise * how_far)
+        push = rng.normal(0.0, settings.episode_sd, N_PROBS).astype(np.float32)
+        self.push[i, inside] += (rise * how_far)[:, None] * push
 
     def context(self, rng: np.random.Generator) -> Floats:
         """(N,frames,5) as a head is told, the gap left 0: proxies are noisy, as real ones are."""

@@ -114,8 +114,10 @@ def compare(reference: Mapping[str, Floats], candidate: Mapping[str, Floats], li
 def snr_db(reference: Floats, candidate: Floats) -> float:
     """10 log10 of the reference's power around its mean over the rows, over the power of the difference.
 
-    Infinite when nothing differs, minus infinity when all rows of the reference are the same.
+    Infinite when nothing differs, minus infinity when all rows of the reference are the same or a number is not finite.
     """
+    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
+        return -np.inf
     signal = reference.astype(np.float64) - reference.astype(np.float64).mean(axis=0)
     noise = candidate.astype(np.float64) - reference
     powers = float((signal**2).sum()), float((noise**2).sum())

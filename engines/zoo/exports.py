@@ -17,8 +17,9 @@ from engines.zoo.cache import sha256_of
 from engines.zoo.entries import LoadedModel
 
 BACKBONE, INT8_BACKBONE, HEAD = "backbone", "backbone-int8", "head"
-WEIGHTS_KEY = "weights_sha256"
-"""Where the quantised network's .xml names its .bin, so that the hash of the one stands for both."""
+WEIGHTS_KEY = "bin_sha256"
+"""Where the quantised network's .xml names its .bin, so that the hash of the one stands for both. The .xml also repeats
+the `metadata_props` of the ONNX it came from: none of them may be called so."""
 _WEIGHTS_NAMED = re.compile(rf'<{WEIGHTS_KEY} value="([0-9a-f]{{64}})"'.encode())
 
 

@@ -1,0 +1,3 @@
+from tests.engines.exports import exports
+
+__all__ = ["exports"]

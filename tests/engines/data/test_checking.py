@@ -110,6 +110,19 @@ def test_a_count_within_what_is_allowed_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_small")
+def test_a_lost_video_or_damage_is_never_within_what_is_allowed(tmp_path: Path) -> None:
+    layouts.affwild2(tmp_path / "wild")
+    (tmp_path / "wild" / "annotations" / "EXPR_Set" / "Train_Set" / "11-b_left.txt").unlink()
+    lost = check_set(tmp_path / "wild", within_percent=100)
+    assert not lost.complete
+    assert (lost.parts[0].n_videos, lost.parts[0].findings.damage) == (1, {})
+
+    layouts.rafdb(tmp_path / "raf", [1, 2, 3], [4, 5])
+    (tmp_path / "raf" / "Image" / "aligned" / "train_00002_aligned.jpg").unlink()
+    assert not check_set(tmp_path / "raf", within_percent=100).complete
+
+
+@pytest.mark.usefixtures("_small")
 def test_missing_videos_parts_and_pictures_make_it_incomplete(tmp_path: Path) -> None:
     layouts.affwild2(tmp_path)
     (tmp_path / "cropped" / "11-b_left").rename(tmp_path / "lost")

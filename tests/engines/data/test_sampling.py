@@ -81,6 +81,12 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
     assert (balanced_epoch(expression, seed=2, epoch=3) != third).any()
 
 
+def test_classes_follow_one_another_in_ever_other_orders() -> None:
+    expression = np.tile(np.arange(7), 20)
+    labels = expression[balanced_epoch(expression, seed=0, epoch=0)].reshape(-1, 7)
+    assert len({tuple(one_round) for one_round in labels.tolist()}) > 10
+
+
 def test_classes_can_be_weighted() -> None:
     expression = np.repeat(np.arange(7), 5)
     drawn = balanced_epoch(expression, seed=0, epoch=0, n=80, per_class=(2, 1, 1, 1, 1, 1, 1))

@@ -64,6 +64,13 @@ def test_a_lane_goes_on_where_it_stopped_or_begins_a_video(
     assert sorted(seen) == list(range(len(frames)))
 
 
+def test_videos_are_dealt_to_lanes_evenly() -> None:
+    video = frames_of([12] * 9).video
+    steps = list(lanes_epoch(video, 4, 3, seed=0, epoch=0))
+    assert len(steps) == 9, "27 stretches in 3 lanes"
+    assert all(step.present.all() for step in steps)
+
+
 def test_an_empty_set_has_no_stretches() -> None:
     nothing = np.zeros(0, np.int32)
     assert len(stretches_epoch(nothing, 4, seed=0, epoch=0)) == 0

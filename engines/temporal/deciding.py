@@ -67,7 +67,7 @@ def table_markdown(table: Table) -> str:
     tuned = "\n".join(f"- {name}: {_said(settings)}" for name, settings in table.filters.items())
     return (
         f"## The judging simulator\n\nMeans and standard errors over {size}.\n\n{markdown(table.simulated)}\n"
-        f"## Splices of real footage\n\nThe same, of real tracks spliced at known moments.\n\n{markdown(table.spliced)}\n"
+        f"## Splices of real footage\n\nThe same, for real tracks joined at will.\n\n{markdown(table.spliced)}\n"
         f"## What decides\n\n{verdict}\n\nThe default: **{table.verdict.default}**.\n\n"
         f"## The filters, as tuned on the training simulator\n\n{tuned}\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import msgspec
@@ -46,8 +47,8 @@ def changes_of(labels: Labels) -> list[Change]:
     """Every true change within the tracks (N,T); the beginning of a track is none."""
     found = []
     for i, row in enumerate(labels):
-        begins = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist()]
-        for begin, end in zip(begins[1:], [*begins[2:], len(row)], strict=True):
+        begins = (np.flatnonzero(np.diff(row)) + 1).tolist()
+        for begin, end in itertools.pairwise([*begins, len(row)]):
             found.append(Change(i, begin, end, int(row[begin])))
     return found
 

@@ -116,7 +116,7 @@ def simulate(
     settings: Simulator, n: int, steps: int, rng: np.random.Generator, residuals: ResidualTracks | None = None
 ) -> Sequences:
     """`n` tracks of `steps` observations. `residuals` are needed where `real_share` is above 0."""
-    frames = int(steps * _SLACK)
+    frames = max(2, int(steps * _SLACK))
     rate_hz = _drawn(settings.rates_hz, n, rng)
     times_s = np.arange(frames, dtype=np.float32)[None] / rate_hz[:, None]
     labels, shares = _shown(settings, times_s, rng)

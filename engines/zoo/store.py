@@ -226,12 +226,30 @@ def _converted(entry: Entry, folder: Path | None, say: Progress) -> bytes:
         content = module.convert(files)
     except ValueError as error:
         raise WrongWeights(f"{name} could not be converted: {error}") from error
+    if entry.converted_sha256 is None:
+        _check_outputs(content, entry.spec)
     if entry.converted_sha256 and sha256_of_bytes(content) != entry.converted_sha256:
         raise WrongWeights(
             f"{name}: the conversion gave sha256 {sha256_of_bytes(content)}, expected {entry.converted_sha256}; "
             f"the installed onnx package writes files differently, so name a folder with a converted {name}.onnx"
         )
     return content
+
+
+def _check_outputs(content: bytes, spec: ModelSpec) -> None:
+    """Where no digest says what the conversion must give, its outputs at least are those that the spec names."""
+    from engines.zoo.convert.graph import parsed
+
+    found = {
+        entry.name: tuple(axis.dim_value or -1 for axis in entry.type.tensor_type.shape.dim)
+        for entry in parsed(content).graph.output
+    }
+    for output in spec.outputs:
+        if found.get(output.name) != output.shape:
+            raise WrongWeights(
+                f"{spec.name}: the file answers `{output.name}` as {found.get(output.name)} where {output.shape} was "
+                "expected; it is another network and was refused"
+            )
 
 
 def spec_json(spec: ModelSpec) -> dict[str, object]:

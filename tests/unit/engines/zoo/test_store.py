@@ -12,6 +12,7 @@ import pytest
 
 from engines import zoo
 from engines.errors import ModelUnavailable, UnknownModel, WrongWeights
+from engines.spec import TensorSpec
 from engines.zoo import fetch, store
 from engines.zoo.cache import sha256_of_bytes
 from engines.zoo.catalogue import ENET_B0_8_VA_MTL, ENTRIES
@@ -19,15 +20,17 @@ from engines.zoo.convert import emotiefflib
 from engines.zoo.entries import Artefact, Entry, Https
 from tests.unit.engines.zoo.networks import emotiefflib_network
 
-PUBLISHED = emotiefflib_network(11)
+N_FEATURES = 12
+PUBLISHED = emotiefflib_network(11, n_features=N_FEATURES)
 
 
 def made_up_entry(*, pinned: bool) -> Entry:
-    sha256 = sha256_of_bytes(PUBLISHED)
+    sha256, spec = sha256_of_bytes(PUBLISHED), ENET_B0_8_VA_MTL.spec
+    outputs = (TensorSpec(name="features", shape=(-1, N_FEATURES)), *spec.outputs[1:])
     converted = sha256_of_bytes(emotiefflib.convert({emotiefflib.FILE: PUBLISHED}))
     return dataclasses.replace(
         ENET_B0_8_VA_MTL,
-        spec=msgspec.structs.replace(ENET_B0_8_VA_MTL.spec, name="made-up", sha256=sha256),
+        spec=msgspec.structs.replace(spec, name="made-up", sha256=sha256, n_features=N_FEATURES, outputs=outputs),
         artefacts=(Artefact(emotiefflib.FILE, sha256),),
         sources=(),
         converted_sha256=converted if pinned else None,

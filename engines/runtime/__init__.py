@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from engines.runtime.invariance import InvarianceReport, prove_batch_invariance
 from engines.runtime.protocol import Runner
 from engines.spec import HeadSpec
 from engines.zoo import LoadedModel
 
-__all__ = ["HEAD_BATCHES", "InvarianceReport", "Runner", "open_head", "open_runner", "prove_batch_invariance"]
+__all__ = ["HEAD_BATCHES", "Device", "InvarianceReport", "Runner", "open_head", "open_runner", "prove_batch_invariance"]
 
 HEAD_BATCHES = (1, 2, 4, 8, 16)
+Device = Literal["auto", "cpu", "cuda"]
+"""`auto` is the CPU: a GPU is used where it is asked for."""
 
 
 def open_runner(
@@ -24,14 +27,22 @@ def open_runner(
     precision: str = "auto",
     input_size_wh: tuple[int, int] | None = None,
     cache: Path | None = None,
+    device: Device = "auto",
 ) -> Runner:
-    """A runner for an image model of the zoo, on the CPU with one thread.
+    """A runner for an image model of the zoo: on the CPU with one thread, or on the first NVIDIA GPU.
 
     `input_size_wh` in pixels is needed for detectors and must be a multiple of the spec's `input_multiple`; expression
     models have the size of their crop. `cache` is the zoo's cache folder (found as the zoo finds it when None);
-    what is compiled is kept there. Raises `EngineError` for a precision this CPU has not got, a wrong size, or a file
-    the engine refuses.
+    what is compiled is kept there. On `cuda` a TensorRT plan beside the model's file is used where one fits this
+    machine and the precision, torch otherwise. Raises `EngineError` for a precision or device that is not to be had, a
+    wrong size, or a file the engine refuses.
     """
+    if device == "cuda":
+        from engines.runtime.gpu import open_image_model_on_gpu
+
+        return open_image_model_on_gpu(
+            model.spec, model.path, precision=precision, input_size_wh=input_size_wh, cache=cache
+        )
     from engines.runtime.openvino import open_image_model
 
     return open_image_model(model.spec, model.path, precision=precision, input_size_wh=input_size_wh, cache=cache)
@@ -44,12 +55,17 @@ def open_head(
     precision: str = "auto",
     batches: Sequence[int] = HEAD_BATCHES,
     cache: Path | None = None,
+    device: Device = "auto",
 ) -> Runner:
-    """A runner for a temporal head: float32 inputs and outputs by the names `HeadSpec` gives. Errors as above.
+    """A runner for a temporal head: float32 inputs and outputs by the names `HeadSpec` gives; the rest as above.
 
     ONNX wants every tensor's name once, so in the file an output that is called like an input ends in `_out`
     (`probs_out`, `h_out`, `c_out`); the runner answers without it.
     """
+    if device == "cuda":
+        from engines.runtime.gpu import open_temporal_head_on_gpu
+
+        return open_temporal_head_on_gpu(spec, path, precision=precision, batches=tuple(batches), cache=cache)
     from engines.runtime.openvino import open_temporal_head
 
     return open_temporal_head(spec, path, precision=precision, batches=tuple(batches), cache=cache)

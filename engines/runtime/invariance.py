@@ -48,6 +48,29 @@ def prove_batch_invariance(
     return InvarianceReport(all(value == 0.0 for value in worst.values()), tuple(batches), worst)
 
 
+def sizes_like_the_largest(
+    infer: Callable[[Mapping[str, InputArray]], Mapping[str, FloatArray]],
+    rows: Mapping[str, InputArray],
+    sizes: Sequence[int],
+) -> tuple[int, ...]:
+    """Those of the batch `sizes` that give the very bits of the largest, which is always among them; smallest first.
+
+    `infer` runs exactly the rows it is given; `rows` has at least as many as the largest size.
+    """
+    most = max(sizes)
+    taken = {name: array[:most] for name, array in rows.items()}
+    expected = {name: np.array(values) for name, values in infer(taken).items()}
+
+    def same(size: int) -> bool:
+        return all(
+            difference(expected[name][at : at + size], values) == 0.0
+            for at in range(0, most - size + 1, size)
+            for name, values in infer({name: array[at : at + size] for name, array in taken.items()}).items()
+        )
+
+    return tuple(size for size in sorted(set(sizes)) if size == most or same(size))
+
+
 def difference(a: FloatArray, b: FloatArray) -> float:
     """0.0 when the bits are equal; else the largest absolute difference, never 0."""
     if np.array_equal(a.view(np.uint32), b.view(np.uint32)):

@@ -11,10 +11,11 @@ import numpy as np
 
 from engines.errors import EngineError
 from engines.runtime.compiled import CompiledNetwork, core, openvino, read_network
+from engines.runtime.forms import InputForm, check_head, check_inputs, head_inputs, head_outputs, input_size
 from engines.runtime.invariance import random_pictures
-from engines.runtime.preparation import InputForm, Preparation
+from engines.runtime.preparation import Preparation
 from engines.runtime.protocol import FloatArray, InputArray
-from engines.spec import N_PROBS, HeadSpec, ModelSpec, stat_size
+from engines.spec import HeadSpec, ModelSpec
 from engines.zoo.cache import cache_folder
 
 
@@ -58,7 +59,7 @@ class OpenVinoRunner:
     def infer(self, inputs: Mapping[str, InputArray]) -> dict[str, FloatArray]:
         if not self._networks:
             raise EngineError(f"the runner of {self._name} is closed; open a new one")
-        n = self._check(inputs)
+        n = check_inputs(self._name, self._inputs, inputs)
         try:
             pieces = self._pieces(n)
             if len(pieces) == 1:
@@ -72,22 +73,6 @@ class OpenVinoRunner:
     def close(self) -> None:
         self._networks = []
         self._joined = {}
-
-    def _check(self, inputs: Mapping[str, InputArray]) -> int:
-        if inputs.keys() != self._inputs.keys():
-            raise EngineError(f"{self._name} takes {sorted(self._inputs)}, not {sorted(inputs)}")
-        counts = set()
-        for name, form in self._inputs.items():
-            array = inputs[name]
-            if array.dtype != form.dtype or array.shape[1:] != form.shape or array.ndim != len(form.shape) + 1:
-                wanted = ",".join(map(str, ("B", *form.shape)))
-                raise EngineError(
-                    f"{self._name} takes {name} as {form.dtype} ({wanted}), not {array.dtype} {array.shape}"
-                )
-            counts.add(array.shape[0])
-        if len(counts) != 1:
-            raise EngineError(f"{self._name} was given inputs of different lengths: {sorted(counts)}")
-        return int(counts.pop())
 
     def _pieces(self, n: int) -> list[tuple[CompiledNetwork, int, int]]:
         pieces = []
@@ -127,7 +112,7 @@ def open_image_model(
     cache: Path | None = None,
 ) -> OpenVinoRunner:
     """See `engines.runtime.open_runner`."""
-    width, height = _input_size(spec, input_size_wh)
+    width, height = input_size(spec, input_size_wh)
     if spec.normalisation.colour == "grey":
         raise EngineError(f"{spec.name}: fold the grey conversion into the network; runners take colour pictures")
 
@@ -151,17 +136,13 @@ def open_temporal_head(
 ) -> OpenVinoRunner:
     """See `engines.runtime.open_head`."""
     declared = read_network(path)
-    inputs = {}
-    for port in declared.inputs:
-        axes = [axis.get_length() if axis.is_static else -1 for axis in port.get_partial_shape()][1:]
-        if -1 in axes:
-            raise EngineError(f"{spec.name}: input {port.any_name} of {path} has a dynamic axis besides the batch")
-        inputs[port.any_name] = InputForm(tuple(axes), np.dtype("float32"))
-    outputs = {}
-    for port in declared.outputs:
-        bare = port.any_name.removesuffix("_out")
-        outputs[bare if bare in inputs else port.any_name] = port.any_name
-    _check_head(spec, inputs, list(outputs))
+    shapes = {
+        port.any_name: [axis.get_length() if axis.is_static else -1 for axis in port.get_partial_shape()]
+        for port in declared.inputs
+    }
+    inputs = head_inputs(spec, path, shapes)
+    outputs = head_outputs(inputs, [port.any_name for port in declared.outputs])
+    check_head(spec, inputs, list(outputs))
 
     def build(batch: int) -> Any:
         network = read_network(path)
@@ -177,21 +158,6 @@ def open_temporal_head(
     plan = Preparation(spec.name, path, precision, "head", inputs, build, cache_folder(cache) / "compiled")
     networks = plan.invariant_networks(batches, rows)
     return OpenVinoRunner(networks, inputs, outputs, spec.name)
-
-
-def _input_size(spec: ModelSpec, input_size_wh: tuple[int, int] | None) -> tuple[int, int]:
-    if spec.crop is not None:
-        own = (spec.crop.width, spec.crop.height)
-        if input_size_wh not in (None, own):
-            raise EngineError(f"{spec.name} takes crops of {own[0]}x{own[1]} px, not {input_size_wh}")
-        return own
-    if input_size_wh is None:
-        raise EngineError(f"{spec.name} runs at any size: give input_size_wh")
-    if any(side < 1 or side % spec.input_multiple for side in input_size_wh):
-        raise EngineError(
-            f"{spec.name} needs sides that are multiples of {spec.input_multiple} px, not {input_size_wh}"
-        )
-    return input_size_wh
 
 
 def _with_preparation(network: Any, spec: ModelSpec, batch: int, width: int, height: int) -> Any:
@@ -211,26 +177,6 @@ def _with_preparation(network: Any, spec: ModelSpec, batch: int, width: int, hei
     if any(value != 1.0 for value in spec.normalisation.std):
         floats.scale(list(spec.normalisation.std))
     return steps.build()
-
-
-def _check_head(spec: HeadSpec, inputs: Mapping[str, InputForm], outputs: Sequence[str]) -> None:
-    wanted: dict[str, tuple[int, ...]] = {"probs": (N_PROBS,)}
-    if spec.n_features:
-        wanted["features"] = (spec.n_features,)
-    if spec.stat != "none":
-        wanted["stat"] = (stat_size(spec.stat, spec.n_features),)
-    if spec.windowed:
-        wanted["block"] = (spec.window, N_PROBS)
-    if spec.context:
-        wanted["context"] = (len(spec.context),)
-    if spec.hidden:
-        wanted |= {"h": (spec.hidden,), "c": (spec.hidden,)}
-    found = {name: form.shape for name, form in inputs.items()}
-    if found != wanted:
-        raise EngineError(f"head {spec.name}: its HeadSpec needs inputs {wanted}, the network has {found}")
-    needed = {"probs"} | ({"h", "c"} if spec.hidden else set())
-    if missing := needed - set(outputs):
-        raise EngineError(f"head {spec.name}: the network lacks the outputs {', '.join(sorted(missing))}")
 
 
 def _plain(normalisation: Any) -> dict[str, Any]:

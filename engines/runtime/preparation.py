@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,12 @@ import numpy as np
 
 from engines.runtime.compiled import CompiledNetwork, compile_or_restore, core, is_quantised, openvino, read_network
 from engines.runtime.cpu import choose_precision, this_cpu
+from engines.runtime.forms import InputForm
 from engines.runtime.invariance import difference
 from engines.runtime.protocol import FloatArray, InputArray
 from engines.zoo.cache import sha256_of, write_atomically
 
 FORMAT = "1"  # of the files under compiled/: part of every key
-
-
-@dataclass(frozen=True)
-class InputForm:
-    """What one input must look like; `shape` is without the batch axis."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 class Preparation:

@@ -12,13 +12,15 @@ from engines.runtime.cuda.devices import sm_of
 from engines.zoo.cache import write_atomically
 
 NAMES = ("normalise_crops_float", "normalise_crops_half", "cut_crops_float", "cut_crops_half")
+SIGNATURES = dict(zip(NAMES, ("PPPii", "PPPii", "PPPPPPiii", "PPPPPPiii"), strict=True))
+"""The kinds of their arguments, P for an address and i for an int, as pycuda wants them."""
 BLOCK_WH = (32, 8)
 _OPTIONS = ("--fmad=false", "--std=c++17")  # the same bits as the reference, whatever the GPU
 
 
 def source() -> str:
     """The text of `crops.cu`."""
-    return resources.files(__package__).joinpath("crops.cu").read_text(encoding="utf-8")
+    return resources.files("engines.runtime.cuda").joinpath("crops.cu").read_text(encoding="utf-8")
 
 
 def grid_of(width: int, height: int, n: int) -> tuple[int, int, int]:
@@ -63,7 +65,7 @@ def compiled(capability: str, *, ptx: bool = False) -> bytes:
             (nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX) if ptx else (nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
         )
         (n_bytes,) = _call(size(program))
-        content = b" " * n_bytes
+        content: bytes = b" " * n_bytes
         _call(get(program, content))
         return content
     finally:

@@ -74,8 +74,9 @@ def _tap(
 ) -> FloatArray:
     offset, pitch, step, columns, rows = (int(value) for value in part[:5])
     inside_x, inside_y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
-    values = frame[offset + inside_y * pitch + inside_x * step].astype(np.float32)
+    values: FloatArray = frame[offset + inside_y * pitch + inside_x * step].astype(np.float32)
     if border == "replicate":
         return values
     inside = (x == inside_x) & (y == inside_y)
-    return np.where(inside, values, fill).astype(np.float32)
+    filled: FloatArray = np.where(inside, values, fill).astype(np.float32)
+    return filled

@@ -38,6 +38,7 @@ def backbone(name: str = "small", side_px: int = 48) -> bytes:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.momentum = None  # the plain average of what was seen
     with torch.no_grad():
         for _ in range(2):
             network(torch.rand(4, 3, side_px, side_px) * 255)

@@ -23,9 +23,9 @@ class KernelsOnCpu:
 
     def __init__(self, folder: Path) -> None:
         library = folder / "kernels.so"
+        source = [f"-I{Path(kernels.__file__).parent}", str(_SHIM)]
         subprocess.run(
-            ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-o", str(library)]
-            + [f"-I{Path(kernels.__file__).parent}", str(_SHIM)],
+            ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-o", str(library), *source],
             check=True,
         )
         self._library = ctypes.CDLL(str(library))

@@ -65,7 +65,8 @@ def yuv_frame() -> tuple[av.VideoFrame, NDArray[np.uint8], FrameLayout]:
     picture = picture_of(frame)
     rows = [np.ascontiguousarray(plane.pixels) for plane in picture.planes]
     matrix = to_rgb_matrix(picture.space, "rgb").tolist()
-    layout = yuv420_layout(width, height, matrix, black=tuple(float(v) for v in picture.space.black()))
+    luma, blue, red = picture.space.black()
+    layout = yuv420_layout(width, height, matrix, black=(float(luma), float(blue), float(red)))
     return frame, np.concatenate([one.ravel() for one in rows]), layout
 
 

@@ -23,12 +23,14 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `expression` is a name of the zoo or the folder of a model of your own that `engines export` wrote; where `head` is
     not given, such a folder's own head is used if it has one. `int8` takes the folder's quantised network.
+    `auto` is the CPU; `cuda` takes the first NVIDIA GPU, by a TensorRT plan where `engines build` made one that fits.
     """
 
     detector: str = "centerface"
     expression: str = "face-api"
     head: str = "none"
-    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     folder: str | None = None
 
 

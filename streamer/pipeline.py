@@ -97,10 +97,12 @@ class Models:
             )
             spec = expression_model.spec
             head = _open_head(config, spec, cache)
-            runner = open_runner(expression_model, precision=wanted.precision, cache=cache)
+            runner = open_runner(expression_model, precision=wanted.precision, cache=cache, device=wanted.device)
             detector = Detector(
                 wanted.detector,
-                lambda size_wh: open_runner(detector_model, precision=others, input_size_wh=size_wh, cache=cache),
+                lambda size_wh: open_runner(
+                    detector_model, precision=others, input_size_wh=size_wh, cache=cache, device=wanted.device
+                ),
                 config.detect,
             )
         except EnginesError as error:
@@ -126,7 +128,9 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
         return MeanHead()
     spec, path = load_head(Path(name))
     check_fit(spec, backbone)
-    return EngineHead(open_head(path, spec, precision=precision_of_others(config.models), cache=cache), spec)
+    wanted = config.models
+    runner = open_head(path, spec, precision=precision_of_others(wanted), cache=cache, device=wanted.device)
+    return EngineHead(runner, spec)
 
 
 class Pipeline:

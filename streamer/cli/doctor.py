@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -17,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from engines.errors import EnginesError
+from engines.errors import EnginesError, WrongUse
+from engines.runtime.cuda.devices import cuda_devices
+from engines.runtime.tensorrt_library import tensorrt_library
 from engines.zoo import cache_folder, entry_of, verify
 from streamer import machine
 from streamer.bus.open import open_bus
@@ -155,13 +158,22 @@ def _parquet() -> Finding:
 
 
 def _gpu() -> Finding:
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    if shutil.which(query[0]) is None:
-        return Finding("gpu", "missing", "no NVIDIA driver: engines run on the CPU", needed=False)
-    names = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False).stdout.split("\n")
-    return Finding(
-        "gpu", "ok", ", ".join(name for name in names if name) + " (engines run on the CPU so far)", needed=False
-    )
+    """What would run a model with `models.device: cuda`: the GPU, and the packages that use it."""
+    devices = cuda_devices()
+    if not devices:
+        return Finding("gpu", "missing", "no NVIDIA GPU or no driver for it: engines run on the CPU", needed=False)
+    names = ", ".join(f"{device.name} (compute capability {device.capability})" for device in devices)
+    runners = []
+    if importlib.util.find_spec("pycuda") is not None:
+        with contextlib.suppress(WrongUse):
+            library = tensorrt_library()
+            runners.append(f"TensorRT {library.version} where `engines build` made a plan")
+    if importlib.util.find_spec("torch") is not None:
+        runners.append("torch")
+    if not runners:
+        wanted = "install affect-streamer[gpu] for TensorRT, or affect-streamer[engines] for torch"
+        return Finding("gpu", "missing", f"{names}: {wanted}", needed=False)
+    return Finding("gpu", "ok", f"{names}; with models.device cuda by {', else '.join(runners)}", needed=False)
 
 
 def _bus(config: Config) -> Finding:

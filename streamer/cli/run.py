@@ -55,7 +55,7 @@ Examples:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Precision of the engines.  [default: what the CPU is best at]",
 )
 @click.option("--run", "run_name", metavar="ID", help="Name this run; without it the same work has the same name.")

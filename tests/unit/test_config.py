@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engines.zoo import default_head
 from streamer.config import Config, json_schema, load
 from streamer.errors import UsageError
 
@@ -28,6 +29,18 @@ def refused(path: Path | None = None, environment: dict[str, str] | None = None,
 
 def test_nothing_gives_the_defaults() -> None:
     assert load() == Config()
+
+
+def test_where_no_head_is_named_a_model_has_its_own(tmp_path: Path) -> None:
+    """That of the export, that made for the model of the zoo, or none."""
+    assert load(None, None, {"models.expression": "face-api"}).models.head == Config().models.head
+    assert Config().models.head == default_head("face-api")
+    assert load(None, None, {"models.expression": "fer"}).models.head == "none"
+    assert load(None, None, {"models.expression": "fer", "models.head": "ema"}).models.head == "ema"
+    assert load(write(tmp_path, "models: {head: none}")).models.head == "none"
+    own = tmp_path / "head.json"
+    own.write_text("{}")
+    assert load(None, None, {"models.expression": str(tmp_path)}).models.head == str(own)
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
@@ -52,6 +65,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
         ("STREAMER_TRACK__LOST_AFTER_S", "2", "track.lost_after_s", 2.0),
         ("STREAMER_MODELS__FOLDER", "/weights: here", "models.folder", "/weights: here"),
         ("STREAMER_MODELS__PRECISION", "bf16", "models.precision", "bf16"),
+        ("STREAMER_MODELS__DEVICE", "cuda", "models.device", "cuda"),
         ("STREAMER_BUS", "kafka://a:1,b:2?password=x: y", "bus", "kafka://a:1,b:2?password=x: y"),
         ("STREAMER_MODE", "live", "mode", "live"),
         ("STREAMER_SOURCES", "0", "sources", ("0",)),
@@ -103,7 +117,8 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ("state: {window: 2.5}", "`$.state.window`"),
         ("state: 3", "`$.state`"),
         ("mode: sideways", "choose one of auto, live, archive"),
-        ("models: {precision: fp64}", "choose one of auto, fp32, bf16, int8"),
+        ("models: {device: tpu}", "choose one of auto, cpu, cuda"),
+        ("models: {precision: fp64}", "choose one of auto, fp32, bf16, fp16, int8"),
         ("sources: talk.mp4", "`$.sources`"),
         ("sources: [0]", "`$.sources[0]`"),
         ("{1: 2}", "key"),
@@ -182,7 +197,9 @@ def test_the_schema_names_every_setting_and_refuses_others() -> None:
     config = definitions["Config"]
     assert set(config["properties"]) == {field.name for field in msgspec.structs.fields(Config)}
     assert all(part.get("additionalProperties") is False for part in definitions.values())
-    assert definitions["ModelSettings"]["properties"]["precision"]["enum"] == sorted(["auto", "bf16", "fp32", "int8"])
+    assert definitions["ModelSettings"]["properties"]["precision"]["enum"] == sorted(
+        ["auto", "bf16", "fp16", "fp32", "int8"]
+    )
     json.dumps(schema)
 
 

@@ -90,7 +90,7 @@ def _say(report: SetReport) -> None:
     for part in report.parts:
         complete = part.complete(report.within_percent)
         videos = (_number(part.n_videos), _number(part.n_videos_published)) if has_videos else ()
-        counts = (_number(part.n_images), _number(part.n_images_published), f"{part.difference_percent:+.2f} %")
+        counts = (_number(part.n_images), _number(part.n_images_published), _difference(part))
         sizes.add_row(part.title, *counts, *videos, "yes" if complete else "no")
         if part.by_expression:
             classes.add_row(part.title, *(_share(part, name) for name in EXPRESSIONS))
@@ -106,6 +106,10 @@ def _say(report: SetReport) -> None:
             click.echo(f"{part.title}: left out: {cause}: {found.text()}")
     decoded = "every picture decoded" if report.images_decoded else "pictures not decoded (--images does)"
     click.echo(f"{'complete' if report.complete else 'incomplete or damaged'}; {decoded}")
+
+
+def _difference(part: PartReport) -> str:
+    return f"{part.n_images - part.n_images_published:+,} ({part.difference_percent:+.2f} %)"
 
 
 def _number(value: int | None) -> str:

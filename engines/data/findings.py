@@ -13,20 +13,23 @@ N_NAMED = 5
 
 @dataclass
 class Cause:
-    """One kind of finding: how many there are, and the first few by name."""
+    """One kind of finding: how many there are, the first few by name, and how many further names there would be."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
+    n_unnamed: int = 0
 
     def add(self, name: str, n: int = 1) -> None:
-        """Count `n` more, of which `name` is the first."""
+        """Count `n` more under one name."""
         self.count += n
         if len(self.names) < N_NAMED:
             self.names.append(name)
+        else:
+            self.n_unnamed += 1
 
     def text(self) -> str:
-        """`12 (a, b, c, ...)`."""
-        more = ", ..." if self.count > len(self.names) else ""
+        """`12 (a, b, c, d, e and 7 more)`."""
+        more = f" and {self.n_unnamed:,} more" if self.n_unnamed else ""
         return f"{self.count:,} ({', '.join(self.names)}{more})"
 
 

@@ -182,7 +182,7 @@ def test_the_command_says_how_far_the_counts_are_and_what_is_missing(tmp_path: P
     done = _engines(str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "12,271" in done.stdout
-    assert "-99.98 %" in done.stdout
+    assert "-12,268 (-99.98 %)" in done.stdout
     assert "train: missing pictures: 1 (train_00003_aligned.jpg)" in done.stdout
     assert done.stdout.rstrip().endswith("incomplete or damaged; pictures not decoded (--images does)")
 
@@ -195,7 +195,7 @@ def test_the_command_answers_in_json_and_success_is_zero(tmp_path: Path) -> None
     assert (told["kind"], told["complete"], told["images_decoded"]) == ("affectnet", False, True)
     train, validation = told["parts"]
     assert (train["n_images"], train["n_images_published"], train["by_expression"]["Happy"]) == (2, 283901, 1)
-    assert train["findings"]["left_out"]["Contempt"] == {"count": 1, "names": ["2/0002.jpg"]}
+    assert train["findings"]["left_out"]["Contempt"] == {"count": 1, "names": ["2/0002.jpg"], "n_unnamed": 0}
     assert "holds no AffectNet validation set" in validation["absent"]
 
     layouts.affectnet_csv(tmp_path, [0, 1, 7], "validation.csv")

@@ -13,7 +13,7 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 
 
 @given(lengths=LENGTHS, window=st.integers(1, 33), stride=st.integers(1, 4))
-@settings(deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=150)
 def test_blocks_end_with_their_frame_and_never_leave_the_video_or_look_ahead(
     lengths: list[int], window: int, stride: int
 ) -> None:
@@ -51,7 +51,7 @@ def test_a_block_of_nothing_is_wrong_use(window: int, stride: int) -> None:
     epoch=st.integers(0, 5),
     n=st.none() | st.integers(0, 100),
 )
-@settings(deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_balanced_draws_give_every_class_its_share_of_every_round(
     counts: list[int], seed: int, epoch: int, n: int | None
 ) -> None:

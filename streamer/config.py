@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import yaml
 
-from engines.zoo import exported_head
+from engines.zoo import default_head, exported_head
 from streamer.errors import UsageError
 
 ENVIRONMENT_PREFIX = "STREAMER_"
@@ -21,14 +21,16 @@ ENVIRONMENT_PREFIX = "STREAMER_"
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which models run. `folder` is a local folder of weights used instead of the registries.
 
-    `expression` is a name of the zoo or the folder of a model of your own that `engines export` wrote; where `head` is
-    not given, such a folder's own head is used if it has one. `int8` takes the folder's quantised network.
+    `expression` is a name of the zoo or the folder of a model of your own that `engines export` wrote. `head` is
+    `none`, `mean`, a head that comes with the package, or the path of a head.json; where it is not given, a folder's
+    own head is used if it has one, and a model of the zoo has the head that was made for it, if any. `int8` takes the
+    folder's quantised network.
     `auto` is the CPU; `cuda` takes the first NVIDIA GPU, by a TensorRT plan where `engines build` made one that fits.
     """
 
     detector: str = "centerface"
     expression: str = "face-api"
-    head: str = "none"
+    head: str = default_head("face-api")
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     folder: str | None = None
@@ -168,12 +170,11 @@ def load(
 
 
 def _default_head(tree: dict[str, Any]) -> None:
-    """An exported model comes with its head: take it where nothing else was said."""
+    """Where no head was named: an exported model's own, or the one made for the model of the zoo."""
     models = tree.get("models")
     if isinstance(models, dict) and "head" not in models and isinstance(models.get("expression"), str):
-        head = exported_head(models["expression"])
-        if head is not None:
-            tree["models"] = models | {"head": str(head)}
+        own = exported_head(models["expression"])
+        tree["models"] = models | {"head": default_head(models["expression"]) if own is None else str(own)}
 
 
 def _from_text(dotted: str, text: str, variable: str) -> Any:

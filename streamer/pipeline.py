@@ -126,7 +126,7 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
         return PassthroughHead()
     if name == "mean":
         return MeanHead()
-    spec, path = load_head(Path(name))
+    spec, path = load_head(name)
     check_fit(spec, backbone)
     wanted = config.models
     runner = open_head(path, spec, precision=precision_of_others(wanted), cache=cache, device=wanted.device)

@@ -60,6 +60,19 @@ def judge_command(folder: Path, seeds: int, tracks: int, observations: int, out:
     click.echo(table_markdown(table))
 
 
+@temporal.command("ship")
+@click.argument("folder", type=_FOLDER)
+@click.option("--out", type=_FOLDER, required=True, help="Folder of the heads that come with the package.")
+def ship_command(folder: Path, out: Path) -> None:
+    """Put the head in FOLDER, judged with `--out FOLDER/table.json`, where the package ships it, with its model card.
+
+    Example: engines temporal ship temporal --out engines/zoo/shipped
+    """
+    from engines.temporal.card import ship
+
+    ship(folder, out)
+
+
 @temporal.command("degrade")
 @click.argument("clips", nargs=-1, required=True, type=_PATH)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the copies.")

@@ -3,7 +3,7 @@
 from engines.zoo.cache import CACHE_VARIABLE, cache_folder
 from engines.zoo.entries import LoadedModel
 from engines.zoo.exports import exported_head, load_export
-from engines.zoo.heads import check_fit, load_head
+from engines.zoo.heads import check_fit, default_head, load_head, shipped_heads
 from engines.zoo.store import (
     ListedModel,
     Verification,
@@ -24,6 +24,7 @@ __all__ = [
     "Verification",
     "cache_folder",
     "check_fit",
+    "default_head",
     "entry_of",
     "exported_head",
     "is_export",
@@ -33,6 +34,7 @@ __all__ = [
     "load_head",
     "model_path",
     "pull",
+    "shipped_heads",
     "spec_of",
     "verify",
 ]

@@ -9,7 +9,8 @@ import click
 import msgspec
 import yaml
 
-from engines.zoo import list_models, load_head
+from engines.errors import WrongUse
+from engines.zoo import check_fit, list_models, load_head, spec_of
 from streamer.bus.open import open_bus
 from streamer.cli.options import json_option, settings
 from streamer.config import Config, json_schema
@@ -43,7 +44,11 @@ def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
             choices = ", ".join(sorted(n for n, r in known.items() if r == role))
             raise UsageError(f"{config_path}: models.{role} is {name!r}, which is none of: {choices}")
     if config.models.head not in ("none", "mean"):
-        load_head(Path(config.models.head))
+        head, _ = load_head(config.models.head)
+        try:
+            check_fit(head, spec_of(config.models.expression))
+        except WrongUse as error:
+            raise UsageError(f"{config_path}: {error}") from error
     tree = msgspec.to_builtins(config)
     tree["bus"] = redacted(tree["bus"])
     tree["sources"] = [redacted(source) for source in tree["sources"]]

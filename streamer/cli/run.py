@@ -51,7 +51,8 @@ Examples:
 @click.option(
     "--head",
     metavar="NAME",
-    help="Temporal head: none, mean, or the path of a head.json.  [default: that of --model FOLDER, else none]",
+    help="Temporal head: none, mean, one that comes with the package (temporal, ema, ema-hysteresis), or the path of a "
+    "head.json.  [default: that of --model FOLDER; temporal with face-api, none with other models]",
 )
 @click.option(
     "--precision",
@@ -189,7 +190,7 @@ def ensure_models(config: Config, *, offline: bool, quiet: bool) -> None:
                 pull(name, folder=folder, progress=tell)
             spec = load_model(name, folder=folder, offline=offline, precision=precision).spec
         if wanted.head not in ("none", "mean"):
-            head, _ = load_head(Path(wanted.head))
+            head, _ = load_head(wanted.head)
             check_fit(head, spec)
     except WrongUse as error:
         raise UsageError(str(error)) from error

@@ -163,7 +163,7 @@ def _facts(config: Config) -> dict[str, Any]:
             va_origin = "predicted" if spec.valence_arousal_trained_on else "derived"
     models["head"] = config.models.head
     if config.models.head not in ("none", "mean"):
-        head, _ = load_head(Path(config.models.head))
+        head, _ = load_head(config.models.head)
         models["head"] = head.model_id
         va_origin = "predicted" if head.valence_arousal_trained_on else va_origin
     return {

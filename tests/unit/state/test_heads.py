@@ -113,6 +113,18 @@ def test_what_fails_only_in_company_is_answered_alone(raises: bool) -> None:
     assert joined_bytes(output.rows(1, 2)) == joined_bytes(head.inner.infer(batch.row(1)))
 
 
+def test_large_numbers_that_are_finite_are_an_answer_and_infinities_of_both_signs_are_none() -> None:
+    def large(batch: HeadBatch) -> HeadOutput:
+        answer = np.full((len(batch), 7), 3e38, np.float32)
+        answer[batch.probs[:, 0] > 1.0, :2] = [np.inf, -np.inf]
+        return HeadOutput(answer)
+
+    batch = batch_of(ArithmeticHead(HeadNeeds()), 3)
+    assert infer_all(large, [batch])[0].causes in ((), (None,) * 3)
+    batch.probs[1, 0] = 2.0
+    assert infer_all(large, [batch])[0].causes == (None, "not_finite", None)
+
+
 def test_other_errors_are_not_swallowed() -> None:
     def wrong(batch: HeadBatch) -> HeadOutput:
         raise ZeroDivisionError

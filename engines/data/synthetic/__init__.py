@@ -5,7 +5,7 @@ nothing about people, about photographs, or about how well any model reads eithe
 """
 
 from engines.data.synthetic.config import SPLITS, Split, SyntheticConfig
-from engines.data.synthetic.frames import DrawnPictures, drawn_in_memory, synthetic_frames
+from engines.data.synthetic.frames import DrawnPictures, drawn_in_memory, shuffled_rows, synthetic_frames
 from engines.data.synthetic.sheet import contact_sheet
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "SyntheticConfig",
     "contact_sheet",
     "drawn_in_memory",
+    "shuffled_rows",
     "synthetic_frames",
 ]

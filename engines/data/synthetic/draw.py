@@ -14,6 +14,8 @@ from engines.data.synthetic.face import Part, covering, moving_parts, still_part
 from engines.data.synthetic.identity import Identity
 from engines.data.synthetic.timeline import Timeline
 
+_UNIT = 0.45
+"""Half a face's height in parts of the side."""
 _SHIFT = 4
 """Fractional bits of coordinates: what moves by less than a pixel is seen to move."""
 _NOISE: NDArray[np.int16] = np.random.default_rng(7).normal(0, 4.0, (160, 160, 3)).astype(np.int16)
@@ -45,10 +47,10 @@ def _fill(
     x = x * math.cos(yaw) + z * math.sin(yaw)
     y = y * math.cos(pitch) + z * math.sin(pitch)
     whole = side_px * (1 << _SHIFT)
-    cos, sin = 0.40 * scale * whole * math.cos(roll), 0.40 * scale * whole * math.sin(roll)
+    cos, sin = _UNIT * scale * whole * math.cos(roll), _UNIT * scale * whole * math.sin(roll)
     fixed = np.empty((len(points), 2), np.int32)
     fixed[:, 0] = x * cos - y * sin + whole * (0.5 + right)
-    fixed[:, 1] = x * sin + y * cos + whole * (0.5 + down)
+    fixed[:, 1] = x * sin + y * cos + whole * (0.49 + down)
     begin = 0
     for size, (_, _, colour) in zip(sizes, parts, strict=True):
         cv2.fillPoly(picture, [fixed[begin : begin + size]], colour, cv2.LINE_AA, _SHIFT)
@@ -57,7 +59,7 @@ def _fill(
 
 def _fill_flat(picture: NDArray[np.uint8], parts: list[Part], side_px: int) -> None:
     for points, _, colour in parts:
-        fixed = np.rint((points * 0.4 + 0.5) * side_px * (1 << _SHIFT)).astype(np.int32)
+        fixed = np.rint((points * _UNIT + 0.5) * side_px * (1 << _SHIFT)).astype(np.int32)
         cv2.fillPoly(picture, [fixed], colour, cv2.LINE_AA, _SHIFT)
 
 

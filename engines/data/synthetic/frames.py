@@ -65,9 +65,8 @@ def synthetic_frames(config: SyntheticConfig, split: Split) -> AnnotatedFrames:
     n_each = config.stills_per_identity if stills else config.frames_per_video
     n_sources = config.n_identities(split) * (1 if stills else config.videos_per_identity)
     order = np.tile(np.arange(n_each, dtype=np.int32), (n_sources, 1))
-    if config.shuffled and not stills:
-        rng = np.random.default_rng((config.seed, SPLITS.index(split), 3))
-        order = rng.permuted(order, axis=1)
+    if config.shuffled:
+        order = (shuffled_rows(config, split) % n_each).astype(np.int32).reshape(order.shape)
     source = np.repeat(np.arange(n_sources, dtype=np.int32), n_each)
     columns: dict[str, list[NDArray[np.floating]]] = {"expression": [], "valence": [], "arousal": []}
     for one in range(n_sources):
@@ -86,6 +85,16 @@ def synthetic_frames(config: SyntheticConfig, split: Split) -> AnnotatedFrames:
         valence=np.concatenate(columns["valence"]).astype(np.float32),
         arousal=np.concatenate(columns["arousal"]).astype(np.float32),
     )
+
+
+def shuffled_rows(config: SyntheticConfig, split: Split) -> NDArray[np.int64]:
+    """(N,) which row of the set in time each row of the shuffled set shows; stills have no time and stay."""
+    if split == "stills":
+        return np.arange(config.n_stills_identities * config.stills_per_identity)
+    n_videos, n_frames = config.n_identities(split) * config.videos_per_identity, config.frames_per_video
+    rng = np.random.default_rng((config.seed, SPLITS.index(split), 3))
+    rows: NDArray[np.int64] = np.arange(n_videos * n_frames, dtype=np.int64).reshape(n_videos, n_frames)
+    return rng.permuted(rows, axis=1).reshape(-1)
 
 
 def drawn_in_memory(frames: AnnotatedFrames, side_px: int) -> AnnotatedFrames:

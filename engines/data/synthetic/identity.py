@@ -99,9 +99,9 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         glasses=_pick(rng, ("none", "thin", "thick"), (0.74, 0.15, 0.11)),
         beard=beard,
         clothes=_colour(_CLOTHES[rng.integers(len(_CLOTHES))] + rng.normal(0, 10, 3)),
-        strength=rng.uniform(0.65, 1.15, 7),
+        strength=rng.uniform(0.75, 1.2, 7),
         gain=rng.uniform(0.75, 1.2, N_CHANNELS),
-        rest=rng.normal(0, 0.07, N_CHANNELS) * np.array([1, 1, 1, 1, 0, 1, 0, 0, 0]),
+        rest=rng.normal(0, 0.06, N_CHANNELS) * np.array([1, 1, 1, 1, 0, 1, 0, 0, 0]),
     )
 
 

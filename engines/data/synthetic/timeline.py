@@ -25,8 +25,8 @@ from engines.data.synthetic.identity import Identity
 from engines.spec import N_PROBS
 
 LAPSES = ("blur", "dark", "turn", "talk", "cover")
-LAPSE_RATE_HZ = 0.22
-"""How often each kind of lapse begins at noise 1: with the default lengths about half of all frames lie in one."""
+LAPSE_RATE_HZ = 0.18
+"""How often each kind of lapse begins at noise 1: with the default lengths nearly half of all frames lie in one."""
 _RAMP_S = 0.12
 
 
@@ -59,7 +59,7 @@ def draw_timeline(
     """The timeline of `n_frames` frames, `fps` a second; the same generator state gives the same one."""
     t = np.arange(n_frames) / fps
     expression, shares = _expressions(config, rng, t)  # (F,), (F,7)
-    deviation = 0.16 * np.stack([_wander(rng, t, 2.0, 8.0), _wander(rng, t, 2.0, 8.0)], 1)  # (F,2)
+    deviation = 0.13 * np.stack([_wander(rng, t, 2.0, 8.0), _wander(rng, t, 2.0, 8.0)], 1)  # (F,2)
     affect = np.clip(shares @ COORDINATES + deviation, -1, 1)
 
     shown: Floats = (shares * identity.strength) @ MOVEMENTS * identity.gain + identity.rest
@@ -75,8 +75,8 @@ def draw_timeline(
             0.10 * _wander(rng, t, 1.5, 6.0) + rng.normal(0, 0.04),
             0.22 * _wander(rng, t, 1.5, 6.0) + turn * lapse["turn"][1][:, 0] * 1.15,
             0.10 * _wander(rng, t, 1.5, 6.0) + turn * lapse["turn"][1][:, 1] * 0.45,
-            0.030 * _wander(rng, t, 1.0, 4.0),
-            0.030 * _wander(rng, t, 1.0, 4.0),
+            0.022 * _wander(rng, t, 1.0, 4.0),
+            0.022 * _wander(rng, t, 1.0, 4.0),
             rng.uniform(0.93, 1.08) * (1 + 0.04 * _wander(rng, t, 2.0, 6.0)),
         ],
         1,
@@ -124,7 +124,7 @@ def _expressions(config: SyntheticConfig, rng: np.random.Generator, t: Floats) -
             again.reverse()
         kinds += again
     change = rng.uniform(0.12, 0.30, n + 1)
-    height, apex, ends = rng.uniform(0.65, 1.0, n), rng.uniform(0.3, 0.7, n), rng.uniform(0.55, 0.8, (n, 2))
+    height, apex, ends = rng.uniform(0.75, 1.0, n), rng.uniform(0.3, 0.7, n), rng.uniform(0.6, 0.85, (n, 2))
     shares = np.zeros((len(t), N_PROBS))
     for i in range(n):
         here = _step((t - begins[i]) / change[i]) * (1 - _step((t - begins[i + 1]) / change[i + 1]))

@@ -184,9 +184,9 @@ def _seen(frames: AnnotatedFrames) -> NDArray[np.float64]:
     for k in range(8):
         edges = np.maximum(right * np.float32(np.cos(k * np.pi / 4)) + down * np.float32(np.sin(k * np.pi / 4)), 0)
         cells[..., k] = edges.reshape(len(grey), 8, 6, 8, 6).mean((2, 4))
-    cells = cells.reshape(len(grey), -1)
-    cells /= np.linalg.norm(cells, axis=1, keepdims=True) + 1e-6
-    return np.hstack([20 * cells, np.ones((len(cells), 1))])
+    rows = cells.reshape(len(grey), -1)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
+    return np.hstack([20 * rows, np.ones((len(rows), 1))])
 
 
 def _linear_reader(frames: AnnotatedFrames) -> NDArray[np.float64]:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from engines.temporal.deciding import HEAD_ROW, table_markdown
+from engines.temporal.deciding import table_markdown
 from engines.temporal.filters import Ema, Hysteresis
 from engines.temporal.making import NAME, load_made, write_filter
 from engines.temporal.table import Table
 from engines.zoo.cache import write_atomically
 from engines.zoo.heads import load_head
+
+JUDGED_TABLE = Path(__file__).parent / "judged_table.json"
+JUDGED_FILTERS = Path(__file__).parent / "judged_filters.json"
+"""The table that decided, and the settings and filters it is about: what `ship` was last given."""
 
 _CARD = """# The temporal head `{name}` ({model_id})
 
@@ -76,13 +80,8 @@ def ship(folder: Path, out: Path) -> None:
         table=table_markdown(table),
     )
     write_atomically(out / f"{NAME}.md", card.encode())
-    for name in ("table.json", "filters.json"):
-        shutil.copyfile(folder / name, Path(__file__).parent / f"judged_{name}")
+    shutil.copyfile(folder / "table.json", JUDGED_TABLE)
+    shutil.copyfile(folder / "filters.json", JUDGED_FILTERS)
     for one in made.filters:
         if isinstance(one, Ema | Hysteresis) and one.remap is None:
             write_filter(one, out / f"{one.name}.onnx")
-
-
-def decided(table: Table) -> bool:
-    """Whether the table makes the head the default."""
-    return table.verdict.default == HEAD_ROW

@@ -85,13 +85,15 @@ def write_head(path: Path, content: bytes, spec: HeadSpec) -> None:
 
 def load_made(folder: Path) -> Made:
     """What `make` wrote beside the head. Raises `BadData`."""
-    path = folder / "filters.json"
+    return load_made_file(folder / "filters.json")
+
+
+def load_made_file(path: Path) -> Made:
+    """The same from a file of its own. Raises `BadData`."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Made)
     except (OSError, msgspec.DecodeError) as error:
-        raise BadData(
-            f"{path} cannot be read ({error}): make it with `engines temporal train --out {folder}`"
-        ) from error
+        raise BadData(f"{path} cannot be read ({error}): write it with `engines temporal train --out`") from error
 
 
 def scaling() -> dict[str, float]:

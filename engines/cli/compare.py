@@ -34,7 +34,8 @@ def compare(
     """Hold B against A, output by output, over the same crops. Exit code 1 when one is beyond its limits.
 
     A and B are MODEL@ENGINE: a training folder with torch, or a folder of `engines export` or a name of the zoo with
-    fp32, bf16, fp16, int8 (OpenVINO) or tensorrt. Without an engine a training folder runs in torch, all else in fp32.
+    fp32, bf16, fp16, int8 (OpenVINO), tensorrt (a plan on a GPU) or cuda (a plan, else torch, on a GPU). Without an
+    engine a training folder runs in torch, all else in fp32.
     """
     from engines.shipping.comparison import as_text, compare_sides, geometry_of
     from engines.shipping.crops import read_crops

@@ -12,8 +12,8 @@ from engines.errors import EngineError
 from engines.models import AffectHead, Backbone
 from engines.runtime import open_head, open_runner
 from engines.runtime.invariance import random_pictures
+from engines.runtime.offline import Sequence, run_head
 from engines.runtime.protocol import FloatArray
-from engines.shipping.offline import Sequence, run_head
 from engines.spec import N_PROBS, HeadSpec, ModelSpec
 from engines.zoo import LoadedModel
 

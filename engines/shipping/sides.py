@@ -12,19 +12,20 @@ import numpy as np
 import onnx
 import torch
 
-from engines.errors import WrongUse
+from engines.errors import EngineError, WrongUse
 from engines.faces import UInt8Array
 from engines.models import AffectHead, Backbone
-from engines.runtime import Runner, open_head, open_runner
+from engines.runtime import Device, Runner, open_head, open_runner
+from engines.runtime.gpu import plan_for, the_gpu
+from engines.runtime.offline import Sequence, probabilities, run_head
 from engines.runtime.protocol import FloatArray
 from engines.shipping.metadata import TEMPERATURE_KEY
-from engines.shipping.offline import Sequence, probabilities, run_head
 from engines.spec import EXPRESSIONS, CropGeometry, HeadSpec, ModelSpec, Precision
 from engines.training.features import network_input
 from engines.training.folder import is_training_folder, load_trained
 from engines.zoo import check_fit, exported_head, load, load_head
 
-ENGINES = ("torch", "auto", "fp32", "bf16", "fp16", "int8", "tensorrt")
+ENGINES = ("torch", "auto", "fp32", "bf16", "fp16", "int8", "cuda", "tensorrt")
 _BATCH = 8
 
 
@@ -69,7 +70,7 @@ class Side(Protocol):
 
 
 class EngineSide:
-    """A model of the zoo or an exported folder in an engine of the worker's: OpenVINO, or TensorRT on a GPU."""
+    """A model of the zoo or an exported folder in an engine of the worker's: OpenVINO; TensorRT or torch on a GPU."""
 
     def __init__(
         self, title: str, spec: ModelSpec, runner: Runner, head: tuple[HeadSpec, Runner, float] | None
@@ -166,19 +167,22 @@ def _open(name: str, cache: Path | None) -> Side:
     folder = Path(model)
     if engine == "torch" or (not engine and is_training_folder(folder)):
         return _torch_side(model, folder)
-    loaded = load(model, cache=cache, precision=engine, role="expression")
+    on_gpu = engine in ("cuda", "tensorrt")
+    precision = "auto" if on_gpu else engine or "fp32"
+    device: Device = "cuda" if on_gpu else "cpu"
+    loaded = load(model, cache=cache, precision=precision, role="expression")
     if engine == "tensorrt":
-        return _tensorrt_side(name, folder, loaded.spec)
-    precision = engine or "fp32"
-    runner = open_runner(loaded, precision=precision, cache=cache)
+        _need_plan(loaded.path)
+    runner = open_runner(loaded, precision=precision, cache=cache, device=device)
     described = exported_head(model)
     head = None
     if described is not None:
         spec, path = load_head(described)
         check_fit(spec, loaded.spec)
         others = "auto" if precision == "int8" else precision  # as the worker does: a small net loses by int8
-        head = (spec, open_head(path, spec, precision=others, cache=cache), head_temperature(path))
-    return EngineSide(f"{model}@{runner.precision}", loaded.spec, runner, head)
+        opened = open_head(path, spec, precision=others, cache=cache, device=device)
+        head = (spec, opened, head_temperature(path))
+    return EngineSide(f"{model}@{runner.precision} on {runner.device}", loaded.spec, runner, head)
 
 
 def head_temperature(network: Path) -> float:
@@ -194,8 +198,11 @@ def _torch_side(name: str, folder: Path) -> TorchSide:
     return TorchSide(f"{name}@torch", model.backbone, None if info.config.part == "backbone" else model.head)
 
 
-def _tensorrt_side(name: str, folder: Path, spec: ModelSpec) -> EngineSide:
-    raise WrongUse(f"{name}: TensorRT is not here")
+def _need_plan(network: Path) -> None:
+    """Raises `EngineError` where `cuda` would quietly take torch: `tensorrt` means a plan."""
+    choice = plan_for(network, the_gpu(), "auto", None)
+    if choice.plan is None:
+        raise EngineError(f"{network} has no plan for this machine ({choice.why_not}); make one with `engines build`")
 
 
 def _joined(runner: Runner, crops: UInt8Array) -> dict[str, FloatArray]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import WrongUse
+from engines.runtime.offline import Sequence, blocks_of, probabilities, run_head, stat_of
 from engines.runtime.protocol import FloatArray
-from engines.shipping.offline import Sequence, blocks_of, probabilities, run_head, stat_of
 from engines.spec import EXPRESSIONS, HeadSpec, StatKind, stat_size
 from streamer.faces import embed
 from streamer.state.stat import Ring

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.data.frames import AnnotatedFrames
 from engines.data.sampling import first_rows
 from engines.metrics import (
     accuracy,
@@ -71,8 +71,19 @@ class Figures:
         return sum(parts) / len(parts) if parts else 0.0
 
 
-def figures_of(answers: AnswersOfVideos, frames: AnnotatedFrames) -> Figures:
-    """How good answers are against the set's annotations."""
+class Annotations(Protocol):
+    """What answers are held against: an `AnnotatedFrames`, or its columns with more rows."""
+
+    @property
+    def expression(self) -> NDArray[np.int64]: ...
+    @property
+    def valence(self) -> FloatArray: ...
+    @property
+    def arousal(self) -> FloatArray: ...
+
+
+def figures_of(answers: AnswersOfVideos, frames: Annotations) -> Figures:
+    """How good answers are against annotations of the same rows."""
     truth, labels = frames.expression, answers.labels
     n_named = int((truth >= 0).sum())
     acc, macro, weighted = accuracy(truth, labels), macro_f1(truth, labels), weighted_f1(truth, labels)

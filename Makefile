@@ -44,7 +44,7 @@ demo: .venv/.base ## real faces in a real video, no broker, no GPU: results in d
 # The tests and checks of what needs torch run where `make engines` has been, and always in CI.
 WITH_ENGINES := $(if $(filter true,$(CI)),yes,$(if $(wildcard .venv-engines/.engines),yes))
 ENGINES_TESTS := tests/engines
-NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|cli/train)|tests/engines
+NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|runtime/torch|cli/train)|tests/engines
 
 # Budget: 15 minutes on two cores for the first line, with Kafka, models and browser set up from nothing; 10 for the second.
 test: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## all tests; sets up Kafka, models and the browser where it can

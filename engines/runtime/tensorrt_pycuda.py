@@ -35,6 +35,7 @@ class PycudaDriver:
         self._context = driver.Device(device.index).retain_primary_context()
         self._context.push()
         self._memory: dict[int, Any] = {}
+        self._graphs: list[Any] = []
         module = driver.module_from_buffer(cubin)
         self._module = module  # functions do not keep it alive
         self._functions = {name: module.get_function(name) for name in SIGNATURES}
@@ -89,6 +90,7 @@ class PycudaDriver:
         driver.cuGraphDestroy(graph)
         if int(status):
             return None
+        self._graphs.append(executable)
 
         def launch() -> None:
             (answer,) = driver.cuGraphLaunch(executable, handle)
@@ -110,6 +112,12 @@ class PycudaDriver:
             raise EngineError(f"{self.name} failed on a batch: {error}") from error
 
     def close(self) -> None:
+        if self._graphs:
+            from cuda.bindings import driver
+
+            for executable in self._graphs:
+                driver.cuGraphExecDestroy(executable)
+            self._graphs = []
         for memory in self._memory.values():
             memory.free()
         self._memory = {}

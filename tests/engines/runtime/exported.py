@@ -15,10 +15,11 @@ from engines.errors import WrongUse
 from engines.models import AffectHead, BackboneConfig, LstmConfig, ModelConfig, build_backbone
 from engines.models.head import head_spec_of
 from engines.runtime.compiled import configuration, core
+from engines.runtime.cuda import kernels
 from engines.runtime.tensorrt_library import TensorRt, tensorrt_library
 from engines.shipping.backbone_onnx import backbone_onnx
 from engines.shipping.head_onnx import head_onnx
-from engines.spec import CropGeometry, HeadSpec, ModelSpec, Provenance, TensorSpec
+from engines.spec import EXPRESSIONS, CropGeometry, HeadSpec, ModelSpec, Provenance, TensorSpec
 from engines.zoo.cache import sha256_of_bytes
 
 N_FEATURES = 128
@@ -49,8 +50,6 @@ def backbone_spec(content: bytes, name: str = "small", side_px: int = 48) -> Mod
     """What an export would say of it."""
     with torch.device("meta"):
         network = build_backbone(BackboneConfig(name=name, input_size_px=side_px))
-    from engines.spec import EXPRESSIONS
-
     return ModelSpec(
         name=name,
         version="1",
@@ -107,6 +106,16 @@ def rtx() -> TensorRt:
     if os.environ.get("CI") == "true":
         pytest.fail(said)
     pytest.skip(said)
+
+
+def nvrtc() -> None:
+    """The compiler of kernels is here; the test is skipped where it is not, and fails in CI."""
+    try:
+        kernels.compiled("8.0")
+    except WrongUse as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 def write(folder: Path, name: str, content: bytes) -> Path:

@@ -1,5 +1,6 @@
 """The GPU's kernels without a GPU: their compiled form, their arithmetic bit for bit, and the CPU path they replace."""
 
+import sys
 from pathlib import Path
 
 import av
@@ -25,7 +26,7 @@ from engines.spec import CropGeometry, Normalisation
 from streamer.pixels.colour import to_rgb_matrix
 from streamer.pixels.frames import picture_of
 from streamer.pixels.picture import Picture
-from tests.engines.runtime.exported import rtx
+from tests.engines.runtime.exported import nvrtc
 from tests.engines.runtime.kernels_on_cpu import KernelsOnCpu, kernels_on_cpu
 
 FORM = Normalisation(colour="bgr", layout="nchw", mean=(91.4953, 103.8827, 131.0912), std=(57.0, 58.0, 59.5))
@@ -72,7 +73,7 @@ def yuv_frame() -> tuple[av.VideoFrame, NDArray[np.uint8], FrameLayout]:
 
 @pytest.mark.parametrize("capability", ["8.0", "8.9", "9.0"])
 def test_every_kernel_is_compiled_for_data_centre_and_desk_without_a_gpu(tmp_path: Path, capability: str) -> None:
-    rtx()  # the same set-up brings the compiler
+    nvrtc()
     cubin = kernels.kernels_for(capability, tmp_path)
     assert cubin[:4] == b"\x7fELF"
     flags = int.from_bytes(cubin[0x30:0x34], "little")
@@ -88,7 +89,7 @@ def test_every_kernel_is_compiled_for_data_centre_and_desk_without_a_gpu(tmp_pat
 def test_a_compiled_kernel_is_kept_and_a_damaged_one_compiled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rtx()
+    nvrtc()
     first = kernels.kernels_for("8.6", tmp_path)
     (kept,) = (tmp_path / "compiled").iterdir()
     with monkeypatch.context() as patched:
@@ -99,13 +100,13 @@ def test_a_compiled_kernel_is_kept_and_a_damaged_one_compiled_again(
 
 
 def test_an_architecture_that_is_none_is_refused(tmp_path: Path) -> None:
-    rtx()
+    nvrtc()
     with pytest.raises(EngineError, match=r"for 1\.0"):
         kernels.kernels_for("1.0", tmp_path)
 
 
 def test_a_missing_compiler_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cuda.bindings", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(WrongUse, match=r"affect-streamer\[gpu\]"):
         kernels.kernels_for("8.6", tmp_path)
 

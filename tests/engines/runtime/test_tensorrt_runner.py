@@ -12,6 +12,7 @@ from engines.errors import EngineError
 from engines.runtime.cuda.devices import CudaDevice
 from engines.runtime.cuda.frames import crop_maps, normalising, rgb_layout
 from engines.runtime.cuda.reference import cut_crops, normalise_crops
+from engines.runtime.cuda.timing import crops_per_second
 from engines.runtime.forms import Piece, padded_pieces
 from engines.runtime.invariance import prove_batch_invariance, random_pictures
 from engines.runtime.tensorrt_driver import Port
@@ -298,3 +299,10 @@ def test_pieces_cover_every_row_once() -> None:
 def test_prepared_sizes_stay_inside_the_profile() -> None:
     assert batches_in((1, 4, 8, 64), 1, 32) == (1, 4, 8)
     assert batches_in((1, 4), 8, 32) == (32,)
+
+
+def test_timing_counts_what_was_answered_while_the_clock_ran() -> None:
+    opened = Opened()
+    ticks = iter(range(100))
+    rate = crops_per_second(opened.runner, SIDE, SIDE, 5, seconds=4.0, clock=lambda: float(next(ticks)))
+    assert rate == pytest.approx(3 * 5 / 4)  # asked at 0, then at 1, 2, 3: three calls; at 4 it is over

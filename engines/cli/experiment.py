@@ -48,7 +48,7 @@ def paper(out: Path, seeds: int, processes: int, noise: float, as_json: bool) ->
         settings,
         results,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        command=f"engines experiment paper --out {out} --seeds {seeds} --processes {processes} --noise {noise:g}",
+        command=f"engines experiment paper --out OUT --seeds {seeds} --processes {processes} --noise {noise:g}",
         wall_s=time.monotonic() - began_s,
         processes=processes,
     )

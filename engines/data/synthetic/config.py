@@ -18,7 +18,7 @@ class SyntheticConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     head, talking, or something in front of the face, each for `lapse_s` seconds (least, most) at a time. An expression
     is held for `dwell_s`. With `shuffled` the frames of a video come in a random order, labels with their pictures:
     what then is learnt from the past is not learnt from time. `stills_per_identity` pictures of each identity of the
-    split `stills` are moments far apart.
+    split `stills` are moments far apart. Pictures are drawn at whatever size they are read.
     """
 
     seed: int = 0
@@ -30,7 +30,6 @@ class SyntheticConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     videos_per_identity: int = 2
     frames_per_video: int = 300
     fps: float = 10.0
-    side_px: int = 48
     noise: float = 1.0
     dwell_s: tuple[float, float] = (1.6, 4.4)
     lapse_s: tuple[float, float] = (0.3, 1.1)
@@ -39,8 +38,9 @@ class SyntheticConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def __post_init__(self) -> None:
         if not 0 <= self.noise <= 1:
             raise ValueError("noise is a level from 0 to 1")
-        if self.side_px < 16 or self.fps <= 0 or self.frames_per_video < 1 or self.videos_per_identity < 1:
-            raise ValueError("side_px is at least 16, fps above 0, and there is at least one video of one frame")
+        counts = (*(self.n_identities(split) for split in SPLITS), self.stills_per_identity)
+        if self.fps <= 0 or min(*counts, self.frames_per_video, self.videos_per_identity) < 1:
+            raise ValueError("fps is above 0, and there is at least one of everything that is counted")
         for name, (least, most) in (("dwell_s", self.dwell_s), ("lapse_s", self.lapse_s)):
             if not 0 < least <= most:
                 raise ValueError(f"{name} is (least, most) in seconds, both above 0")

@@ -210,7 +210,7 @@ def test_a_page_of_faces_has_a_row_an_identity_and_rows_of_consecutive_frames() 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"noise": 1.5}, {"side_px": 8}, {"fps": 0.0}, {"dwell_s": (2.0, 1.0)}, {"lapse_s": (0.0, 1.0)}]
+    "wrong", [{"noise": 1.5}, {"n_test_identities": 0}, {"fps": 0.0}, {"dwell_s": (2.0, 1.0)}, {"lapse_s": (0.0, 1.0)}]
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -108,7 +108,9 @@ def judge_models(
             for path in paths:
                 run = one.offline if path == "offline" else one.streaming
                 answers = run(held_out.frames, _telling(progress, f"{one.name}, {path}"))
-                by_path[path].append(judged(one.name, one.number, path, one.engine, answers, held_out))
+                taken = any(other.name == one.name for other in by_path[path])
+                name = f"{one.name} ({folder})" if taken else one.name
+                by_path[path].append(judged(name, one.number, path, one.engine, answers, held_out))
     if fusion:
         for path, ones in by_path.items():
             ones.append(judged(FUSION, 0, path, "average", fused([one.answers for one in ones]), held_out))

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from engines.spec import N_PROBS
-from engines.temporal.confusion import MEANS, log_means, perturbed
+from engines.temporal.confusion import MEANS, PHOTOGRAPHS, log_means, perturbed
 from engines.temporal.residuals import ResidualTracks
 from engines.temporal.scripts import Dwell, expressions_shown, played
 from engines.temporal.sequences import Floats, Labels, Sequences, softmax
@@ -28,6 +28,9 @@ Range = tuple[float, float]
 NoiseFamily = Literal["ornstein-uhlenbeck", "telegraph"]
 _SLACK = 1.6
 """Frames simulated for each observation kept, so that missing ones never run a track dry."""
+_BEFORE_S = 40.0
+"""How long a face has been showing expressions when it is first seen, so that a track begins with any as often as it is
+seen in the middle of one: most often with Neutral."""
 
 
 class Simulator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +45,7 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: str
     means: tuple[tuple[float, ...], ...] = MEANS
-    weights: tuple[float, ...] = (0.22, 0.13, 0.11, 0.11, 0.17, 0.13, 0.13)
+    weights: tuple[float, ...] = PHOTOGRAPHS
     rates_hz: Range = (5.0, 30.0)
     dwell: Dwell = "lognormal"
     neutral_s: Range = (2.0, 10.0)
@@ -153,7 +156,7 @@ def _shown(settings: Simulator, times_s: Floats, rng: np.random.Generator) -> tu
     neutral_s, other_s = _drawn(settings.neutral_s, len(times_s), rng), _drawn(settings.other_s, len(times_s), rng)
     for i, own_s in enumerate(times_s):
         begins_s, shown = expressions_shown(
-            float(own_s[-1]) + 1.0,
+            _BEFORE_S + float(own_s[-1]) + 1.0,
             kind=settings.dwell,
             neutral_s=float(neutral_s[i]),
             other_s=float(other_s[i]),
@@ -163,8 +166,7 @@ def _shown(settings: Simulator, times_s: Floats, rng: np.random.Generator) -> tu
             weights=weights / weights.sum(),
             rng=rng,
         )
-        # The chain is joined somewhere in its first stretch, not always at the beginning of one.
-        begins_s[1:] -= rng.uniform(0.0, begins_s[1] * 0.9) if len(begins_s) > 1 else 0.0
+        begins_s -= _BEFORE_S
         intensity = _drawn(settings.intensity, len(shown), rng)
         fade_s = _drawn(settings.fade_s, len(shown), rng)
         labels[i], shares[i] = played(own_s, begins_s, shown, intensity, fade_s)

@@ -9,8 +9,8 @@ import click
 import msgspec
 import yaml
 
-from engines.errors import WrongUse
-from engines.zoo import check_fit, list_models, load_head, spec_of
+from engines.errors import UnknownModel, WrongUse
+from engines.zoo import check_fit, load_head, spec_of
 from streamer.bus.open import open_bus
 from streamer.cli.options import json_option, settings
 from streamer.config import Config, json_schema
@@ -38,17 +38,7 @@ def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
     config = settings(config_path)
     parse_all(config.sources, config.mode)
     _check_bus(config)
-    known = {model.spec.name: model.spec.role for model in list_models()}
-    for role, name in (("detector", config.models.detector), ("expression", config.models.expression)):
-        if known.get(name) != role:
-            choices = ", ".join(sorted(n for n, r in known.items() if r == role))
-            raise UsageError(f"{config_path}: models.{role} is {name!r}, which is none of: {choices}")
-    if config.models.head not in ("none", "mean"):
-        head, _ = load_head(config.models.head)
-        try:
-            check_fit(head, spec_of(config.models.expression))
-        except WrongUse as error:
-            raise UsageError(f"{config_path}: {error}") from error
+    _check_models(config, config_path)
     tree = msgspec.to_builtins(config)
     tree["bus"] = redacted(tree["bus"])
     tree["sources"] = [redacted(source) for source in tree["sources"]]
@@ -56,6 +46,18 @@ def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
         click.echo(json.dumps(tree))
         return
     click.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _check_models(config: Config, config_path: Path) -> None:
+    """Whether the named models and head exist and fit together; no weights are read."""
+    wanted = config.models
+    try:
+        spec_of(wanted.detector, role="detector")
+        expression = spec_of(wanted.expression, precision=wanted.precision, role="expression")
+        if wanted.head not in ("none", "mean"):
+            check_fit(load_head(wanted.head)[0], expression)
+    except (UnknownModel, WrongUse) as error:
+        raise UsageError(f"{config_path}: {error}") from error
 
 
 def _check_bus(config: Config) -> None:

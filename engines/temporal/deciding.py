@@ -43,14 +43,14 @@ def judge_head(
         simulated = [simulate(JUDGING, tracks, observations, np.random.default_rng((seed, 1))) for seed in numbers]
         stretches = stretches_of(load_tracks(SPLICE_TRACKS))
         splices = [spliced(stretches, tracks, observations, np.random.default_rng((seed, 2))) for seed in numbers]
-        rows = rows_of(answers, simulated)
+        rows, spliced_rows = rows_of(answers, simulated), rows_of(answers, splices)
         return Table(
             seeds=numbers,
             tracks_per_seed=tracks,
             observations=observations,
             simulated=rows,
-            spliced=rows_of(answers, splices),
-            verdict=verdict_of(rows, HEAD_ROW),
+            spliced=spliced_rows,
+            verdict=verdict_of(rows, spliced_rows, HEAD_ROW),
             filters=_settings(made),
         )
     finally:
@@ -61,7 +61,7 @@ def table_markdown(table: Table) -> str:
     """The table for people: both halves and the verdict."""
     size = f"{len(table.seeds)} seeds of {table.tracks_per_seed} tracks of {table.observations} observations"
     verdict = "\n".join(
-        f"- {condition.what}: {condition.found}: {'yes' if condition.holds else 'NO'}"
+        f"- {condition.where}: {condition.what}: {condition.found}: {'yes' if condition.holds else 'NO'}"
         for condition in table.verdict.conditions
     )
     tuned = "\n".join(f"- {name}: {_said(settings)}" for name, settings in table.filters.items())

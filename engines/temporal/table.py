@@ -26,15 +26,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the head must do to be the default."""
+    """One thing the head must do to be the default; `where` says on which tracks."""
 
+    where: str
     what: str
     found: str
     holds: bool
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the table comes to: `default` is the name of the row that is shipped as the default."""
+    """What the table comes to: `default` is the name of the row that is shipped as the default; `best_filter` is the
+    best of the others on simulated tracks."""
 
     default: str
     best_filter: str
@@ -64,41 +66,54 @@ def rows_of(answers: Mapping[str, Answer], sets: Sequence[Sequences]) -> tuple[R
     return tuple(rows)
 
 
-def verdict_of(simulated: Sequence[Row], head: str) -> Verdict:
-    """Whether the head is the default: by the rows on the judging simulator.
+def verdict_of(simulated: Sequence[Row], spliced: Sequence[Row], head: str) -> Verdict:
+    """Whether the head is the default: by the rows on simulated tracks and by those on splices, each by itself.
 
-    It is when it beats the best of all others in score by LEAST_GAIN, follows a change within LONGEST_DELAY
+    It is when in both it beats the best of all others in score by LEAST_GAIN, follows a change within LONGEST_DELAY
     observations in the median, misses no more changes than that best one, and gives the truth at least the
-    likelihood that the bare net does. Otherwise the best filter is.
+    likelihood that the bare net does. Otherwise the filter that is best on simulated tracks is.
     """
-    by_name = {row.name: row.mean for row in simulated}
+    conditions = (*_conditions("simulated", simulated, head), *_conditions("spliced", spliced, head))
+    best = _best_other(simulated, head).name
+    won = all(condition.holds for condition in conditions)
+    return Verdict(default=head if won else best, best_filter=best, conditions=conditions)
+
+
+def _best_other(rows: Sequence[Row], head: str) -> Row:
+    return max((row for row in rows if row.name != head), key=lambda row: row.mean.score)
+
+
+def _conditions(where: str, rows: Sequence[Row], head: str) -> tuple[Condition, ...]:
+    by_name = {row.name: row.mean for row in rows}
     own, bare = by_name[head], by_name[BARE]
-    best = max((name for name in by_name if name != head), key=lambda name: by_name[name].score)
-    other = by_name[best]
-    conditions = (
+    row = _best_other(rows, head)
+    best, other = row.name, row.mean
+    return (
         Condition(
+            where=where,
             what=f"score at least {LEAST_GAIN} above {best}",
             found=f"{own.score:.3f} against {other.score:.3f}",
             holds=own.score - other.score >= LEAST_GAIN,
         ),
         Condition(
+            where=where,
             what=f"median delay at most {LONGEST_DELAY:g} observations",
             found=f"{own.delay:.1f}",
             holds=own.delay <= LONGEST_DELAY,
         ),
         Condition(
+            where=where,
             what=f"no more changes missed than by {best}",
             found=f"{own.missed:.3f} against {other.missed:.3f}",
             holds=own.missed <= other.missed,
         ),
         Condition(
+            where=where,
             what="a likelihood no worse than the temperature-scaled bare net's (NLL)",
             found=f"{own.nll:.3f} against {bare.nll:.3f}",
             holds=own.nll <= bare.nll,
         ),
     )
-    won = all(condition.holds for condition in conditions)
-    return Verdict(default=head if won else best, best_filter=best, conditions=conditions)
 
 
 _Column = tuple[str, str, Literal[0, 1, 2, 3]]

@@ -83,9 +83,12 @@ OTHERS = [row("bare", score=0.4), row("ema", score=0.45, missed=0.25), row("hmm"
     ],
 )
 def test_the_head_is_the_default_only_when_everything_holds(figures: dict[str, float], default: str) -> None:
-    verdict = verdict_of([*OTHERS, row("head", **figures)], "head")
-    assert (verdict.default, verdict.best_filter) == (default, "ema")
-    assert all(condition.holds for condition in verdict.conditions) == (default == "head")
+    own, good = [*OTHERS, row("head", **figures)], [*OTHERS, row("head")]
+    for simulated, spliced in ((own, good), (good, own)):
+        verdict = verdict_of(simulated, spliced, "head")
+        assert (verdict.default, verdict.best_filter) == (default, "ema")
+        assert all(condition.holds for condition in verdict.conditions) == (default == "head")
+        assert [one.where for one in verdict.conditions] == ["simulated"] * 4 + ["spliced"] * 4
 
 
 def test_rows_have_standard_errors_over_sets() -> None:

@@ -1,6 +1,7 @@
 """Which plan a machine may load, and which runner a model gets on a GPU."""
 
 import importlib.util
+import sys
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +23,11 @@ from engines.runtime.tensorrt_plan import (
     plans_of,
     read_record,
 )
+from engines.runtime.tensorrt_pycuda import PycudaDriver, TensorRtEngine, load_plan
+from engines.shipping.build import BuildSettings, build_plans
 from engines.zoo import LoadedModel
 from engines.zoo.cache import sha256_of_bytes
-from tests.engines.runtime.exported import backbone, backbone_spec, head, write
+from tests.engines.runtime.exported import backbone, backbone_spec, head, rtx, write
 
 A10 = CudaDevice(0, "NVIDIA A10", "8.6")
 HERE: dict[str, Any] = {"library": "tensorrt_rtx", "version": "1.7", "device": A10}
@@ -206,3 +209,24 @@ def test_without_a_gpu_the_device_is_refused_and_auto_is_the_cpu(
 def test_the_driver_is_asked_without_any_package() -> None:
     for device in cuda_devices():
         assert device.sm == "sm" + device.capability.replace(".", "")
+
+
+def test_loading_without_pycuda_or_a_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(EngineError, match=r"install affect-streamer\[gpu\]"):
+        PycudaDriver(A10, b"", "NVIDIA A10")
+    library = rtx()
+    if cuda_devices():
+        pytest.skip("here is a GPU, which loads the plan")
+    network = write(tmp_path, "head.onnx", head("none")[0])
+    settings = BuildSettings(capability="8.6")
+    (built,) = build_plans([network], settings, cache=tmp_path, library=library, devices=())
+    with pytest.raises(EngineError, match=r"TensorRT cannot load head-fp16-sm86.*; build it again here"):
+        TensorRtEngine(library, built.path.read_bytes(), built.path.name)
+
+
+def test_a_plan_of_another_version_never_reaches_the_gpu(tmp_path: Path) -> None:
+    rtx()
+    plan = put(tmp_path, library_version="0.9")
+    with pytest.raises(EngineError, match=r"was built by tensorrt_rtx .*is installed here: build it again"):
+        load_plan(plan, read_record(plan), A10, cache=tmp_path)

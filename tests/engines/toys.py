@@ -114,9 +114,11 @@ def _train_head(model: AffectModel, seed: int) -> None:
         seen = model.backbone.eval()(network_input(torch.from_numpy(made), model.backbone))
     features, probs = seen.features.view(32, 16, -1), seen.probs.view(32, 16, -1)
     truth = torch.from_numpy(labels).view(32, 16)
-    optimiser = torch.optim.AdamW(model.head.parameters(), 4e-3)
+    if model.config.temporal:  # what was shown before decides, so that a past mixed up cannot go unnoticed
+        truth = torch.cat([truth[:, :1], truth[:, :-1]], 1)
+    optimiser = torch.optim.AdamW(model.head.parameters(), 8e-3)
     model.head.train()
-    for _ in range(40):
+    for _ in range(160 if model.config.temporal else 40):
         output = model.head.forward_sequence(features, probs)
         assert output.valence is not None
         loss = torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), truth.flatten())

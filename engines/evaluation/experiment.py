@@ -50,7 +50,7 @@ class PaperExperiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     data: SyntheticConfig = SyntheticConfig(n_stills_identities=1500, stills_per_identity=15)
     seeds: tuple[int, ...] = (1, 2, 3)
     side_px: int = 48
-    backbone_epochs: int = 7
+    backbone_epochs: int = 5
     backbone_learning_rate: float = 2e-3
     backbone_judged_on: int = 10
     head_epochs: int = 10

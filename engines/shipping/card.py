@@ -56,7 +56,8 @@ def _valence_arousal(head: HeadSpec | None, about: About) -> str:
 def _crop(spec: ModelSpec) -> str:
     crop = spec.crop
     assert crop is not None, "an exported backbone has a crop"
-    how = f"the face's box, widened by {crop.margin:g} of its side" if crop.kind == "box" else "aligned by five points"
+    widened = f", widened by {crop.margin:g} of its side" if crop.margin else ""
+    how = f"the face's box{widened}" if crop.kind == "box" else "aligned by five points"
     return f"{crop.width}x{crop.height} px, {spec.normalisation.colour.upper()}, {how}"
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from engines.errors import WrongUse
 from engines.models import AffectHead, Backbone, ModelConfig, head_spec_of
+from engines.runtime.tensorrt_plan import FOLDER as PLANS
 from engines.shipping.backbone_onnx import backbone_onnx
 from engines.shipping.card import card_text
 from engines.shipping.head_onnx import head_onnx
@@ -35,6 +36,7 @@ _TEMPLATE_SIDE_PX = 112
 _OURS = frozenset(
     [CARD, *(f"{part}.{kind}" for part in (BACKBONE, HEAD) for kind in ("onnx", "json"))]
     + [f"{INT8_BACKBONE}.{kind}" for kind in ("xml", "bin", "json")]
+    + [PLANS]
 )
 NOT_FITTED = Calibration()
 OWN_PROBABILITIES = "none: the head was trained on the network's own probabilities; its answer carries the temperature"
@@ -73,9 +75,9 @@ def export_model(
 ) -> Exported:
     """Write `folder` and prove that what it holds answers as torch does. Same weights and words, same bytes.
 
-    What an earlier export left in `folder` is replaced, also its quantised network. Nothing is left behind when the
-    proof fails. Raises `WrongUse` for a folder with other things in it, a crop of another size than the backbone's,
-    and `EngineError` when torch and the engine disagree.
+    What an earlier export left in `folder` is replaced, its quantised network and plans with it. Nothing is left
+    behind when the proof fails. Raises `WrongUse` for a folder with other things in it or a crop of another size than
+    the backbone's, and `EngineError` when torch and the engine disagree.
     """
     _check(backbone, crop, folder)
     with _replacing(folder) as partial:

@@ -169,7 +169,7 @@ def test_a_head_that_does_not_survive_leaves_the_earlier_export_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_new_export_takes_the_place_of_the_old_and_its_int8(
+def test_a_new_export_takes_the_place_of_the_old_with_its_int8_and_plans(
     monkeypatch: pytest.MonkeyPatch, exports: Exports, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(exporting, "backbone_onnx", written_once)
@@ -177,6 +177,8 @@ def test_a_new_export_takes_the_place_of_the_old_and_its_int8(
     shutil.copytree(exports("image"), folder)
     for kind in ("xml", "bin", "json"):
         (folder / f"backbone-int8.{kind}").write_text("of the old weights")
+    (folder / "plans").mkdir()
+    (folder / "plans" / "backbone-fp16.plan").write_text("of the old weights")
     export_model(toys.trained("backbone").backbone, None, folder, about("t"), crop=box_crop(32))
     assert sorted(path.name for path in folder.iterdir()) == ["backbone.json", "backbone.onnx", "card.md"]
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from engines.cli import main
+from engines.runtime.cuda.devices import cuda_devices
 from engines.shipping import export as exporting
 from engines.shipping import quantize as quantizing
 from engines.shipping import sources
@@ -152,6 +153,13 @@ def test_models_of_other_sizes_or_classes_do_not_compare(engines: Command, expor
     assert (code, "no engine is called 'onnx'" in err) == (2, True)
     code, _, err = engines("compare", f"{exports('backbone')}@torch", exports("backbone"), "--crops", crops)
     assert (code, "torch runs what `engines train` wrote" in err) == (2, True)
+
+
+@pytest.mark.skipif(bool(cuda_devices()), reason="there is a GPU here")
+def test_an_engine_of_a_gpu_says_that_there_is_none(engines: Command, exports: Exports, crops: Path) -> None:
+    for engine in ("tensorrt", "cuda"):
+        code, _, err = engines("compare", exports("backbone"), f"{exports('backbone')}@{engine}", "--crops", crops)
+        assert (code, "no NVIDIA GPU" in err) == (1, True)
 
 
 def test_random_weights_say_so_everywhere_and_are_no_reference(engines: Command, crops: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 def temporal() -> None:
     """Train and judge the temporal head that comes with the package.
 
-    Example: engines temporal train --config configs/temporal.yaml --out temporal
+    Example: engines temporal train --config configs/temporal/head.yaml --out temporal
     """
 
 
@@ -24,7 +24,7 @@ def temporal() -> None:
 def train_command(config: Path | None, out: Path) -> None:
     """Train the head on simulated tracks, on one thread, and tune the filters it is measured against.
 
-    Example: engines temporal train --config configs/temporal.yaml --out temporal
+    Example: engines temporal train --config configs/temporal/head.yaml --out temporal
     """
     from engines.temporal.making import make
     from engines.temporal.residuals import ResidualTracks, load_tracks

@@ -73,7 +73,9 @@ def write_filter(one: AnyFilter, path: Path) -> HeadSpec:
         context=("gap_s",),
         provenance=_provenance(f"A plain filter, {one.name}: {_settings(one)}."),
     )
-    write_head(path, content, msgspec.structs.replace(spec, backbone=BACKBONE if one.remap else None))
+    # The remap is fitted to one network; without it a filter takes anybody's probabilities.
+    spec = msgspec.structs.replace(spec, backbone=BACKBONE if one.remap else None)
+    write_head(path, content, spec)
     return spec
 
 
@@ -110,9 +112,9 @@ def scaling() -> dict[str, float]:
     }
 
 
-def _settings(one: AnyFilter) -> dict[str, Any]:
+def _settings(one: AnyFilter) -> str:
     plain: dict[str, Any] = msgspec.to_builtins(one)
-    return {name: value for name, value in plain.items() if name not in ("remap", "type")}
+    return ", ".join(f"{name} {value}" for name, value in plain.items() if name not in ("remap", "type"))
 
 
 def _provenance(notes: str) -> Provenance:

@@ -11,10 +11,10 @@ from engines.spec import HeadSpec, ModelSpec
 from engines.zoo.cache import sha256_of
 
 SHIPPED = Path(__file__).parent / "shipped"
-"""`NAME.json`, `NAME.onnx` and the model card `NAME.md` of each head that comes with the package."""
+"""`NAME.json`, `NAME.onnx` and the card `NAME.md` of each head that comes with the package."""
 NO_HEAD = "none"
-DEFAULT_HEADS: dict[str, str] = {}
-"""By expression model, the head it has where nothing is said: where the table in the head's card says that it helps."""
+DEFAULT_HEADS: dict[str, str] = {"face-api": "ema-hysteresis-remapped"}
+"""By expression model, the head it has where nothing is said: what the table in `shipped/temporal.md` decided."""
 
 
 def shipped_heads() -> tuple[str, ...]:

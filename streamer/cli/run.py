@@ -51,8 +51,9 @@ Examples:
 @click.option(
     "--head",
     metavar="NAME",
-    help="Temporal head: none, mean, one that comes with the package (temporal, ema, ema-hysteresis), or the path of a "
-    "head.json.  [default: that of --model FOLDER; temporal with face-api, none with other models]",
+    help="Temporal head: none, mean, one that comes with the package (temporal, ema, ema-hysteresis, "
+    "ema-hysteresis-remapped), or the path of a head.json.  [default: that of --model FOLDER; ema-hysteresis-remapped "
+    "with face-api, none with other models]",
 )
 @click.option(
     "--precision",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.spec import ContextName
 from streamer.bench.clips import loop_clip
 from tests.heads import write_test_head
 from tests.product import ONE_FACE, children_of, needs_clips, observations, result_bytes, runs, start, streamer, until
@@ -16,7 +17,8 @@ pytestmark = [pytest.mark.models, pytest.mark.clips, pytest.mark.usefixtures("mo
 
 
 def test_a_recurrent_head_answers_and_is_resumed_exactly(tmp_path: Path) -> None:
-    head = write_test_head(tmp_path, stat="min_max_mean")
+    context: tuple[ContextName, ...] = ("gap_s", "detector_score", "face_px", "roll_deg", "yaw_deg")
+    head = write_test_head(tmp_path, stat="min_max_mean", context=context)
     clip = tmp_path / "face.mkv"
     loop_clip(ONE_FACE, clip, 9.0)
     for name in ("whole", "killed"):

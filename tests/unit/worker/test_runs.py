@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engines.zoo import load_head
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Bus
 from streamer.bus.read import drain
@@ -184,6 +185,6 @@ def test_settings_are_told_without_addresses(config: Config) -> None:
     [record] = written(bus, config)
     assert record.settings["track.lost_after_s"] == "1.0"
     assert record.precision == "bf16"
-    assert record.models["head"] == "none"
+    assert record.models["head"] == load_head(config.models.head)[0].model_id
     assert not any("secret" in value or "bus.db" in value for value in record.settings.values())
     bus.close()

@@ -113,7 +113,13 @@ def test_calibrated_on_the_wrong_pictures_it_is_refused_after_both_corrections(
     done = quantize_export(folder, dark, say=said.append)
     assert not done.written
     assert any("dB" in refusal for refusal in done.refusals)
-    assert [line.split(", ")[-1] for line in said[:2]] == ["fast bias correction", "full bias correction"]
+    assert [line.split(", ")[-1] for line in said if "calibrating" in line] == [
+        "fast bias correction",
+        "full bias correction",
+    ]
+    kept = next(one for one in done.fidelity.fidelity.outputs if one.name == "features").snr_db
+    assert kept is not None
+    assert f"{kept:.1f} dB" in next(line for line in said if line.startswith(f"{done.correction} bias correction: "))
     assert not list(folder.glob("*int8*"))
 
 

@@ -196,13 +196,18 @@ def test_models_are_listed_verified_and_pulled(tmp_path: Path) -> None:
     assert [one["path"] for one in pulled] == [by_name["centerface"]["path"]]
 
 
-def test_a_damaged_model_is_refused_everywhere(tmp_path: Path) -> None:
-    [listed] = said(tmp_path, "models", "list", "--json")
-    kept = Path(next(one["path"] for one in listed if one["name"] == "face-api"))
-    cache = tmp_path / "cache"
+def put_damaged(cache: Path, name: str, cwd: Path) -> None:
+    """A model as it is kept here, with another last byte, in another cache."""
+    [listed] = said(cwd, "models", "list", "--json")
+    kept = Path(next(one["path"] for one in listed if one["name"] == name))
     damaged = cache / "models" / kept.parent.name / kept.name
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(kept.read_bytes()[:-1] + b"?")
+
+
+def test_a_damaged_model_is_refused_everywhere(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    put_damaged(cache, "face-api", tmp_path)
     verified = with_cache(cache, "models", "verify", "face-api", "--json", cwd=tmp_path)
     assert (verified.returncode, json.loads(verified.stdout)[0]["state"]) == (1, "wrong")
     looked = with_cache(cache, "doctor", "--json", cwd=tmp_path)
@@ -211,7 +216,8 @@ def test_a_damaged_model_is_refused_everywhere(tmp_path: Path) -> None:
     assert findings["model face-api"]["verdict"] == "broken"
     assert "sha256" in findings["model face-api"]["detail"]
     assert findings["model centerface"]["verdict"] == "missing"
-    ran = with_cache(cache, "run", "testsrc://64x64?duration=1", "--detector", "face-api", "--offline", cwd=tmp_path)
+    put_damaged(cache, "centerface", tmp_path)
+    ran = with_cache(cache, "run", "testsrc://64x64?duration=1", "--offline", cwd=tmp_path)
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
     assert "sha256" in ran.stderr
 
@@ -300,6 +306,9 @@ def test_check_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
         ("models: {expression: centerface}", 2, "face-api"),
         ("models: {detector: no-such-net}", 2, "centerface"),
         ("models: {head: absent/head.json}", 1, "absent/head.json"),
+        ("models: {expression: ./absent}", 1, "no folder absent"),
+        ("models: {expression: paper-4}", 1, "engines train"),
+        ("models: {expression: fer, head: temporal}", 2, "made for the probabilities of face-api"),
         ("sources: [gone.mp4]", 1, "gone.mp4"),
         ("sources: ['rtsp://host/stream']", 1, "rtsp"),
         ("bus: 'ftp://host'", 2, "kafka://"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from streamer.cli import cli
+from engines.cli import cli as engines_cli
+from streamer.cli import cli as streamer_cli
 from tests.product import ONE_FACE as CLIP
 from tests.product import ROOT, WARNINGS, needs_clips, streamer
 
@@ -19,24 +20,31 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [content for named, content in fenced if named == language]
 
 
 def commands() -> list[tuple[str, str]]:
+    """Behind two spaces the documents say what a command is for."""
     return [
-        (path.name, line.split("  #")[0].strip())
+        (path.name, line.split("  ")[0].strip())
         for path in DOCUMENTS
         for block in blocks(path, "")
         for line in block.splitlines()
-        if line.startswith("streamer ")
+        if line.startswith(("streamer ", "engines "))
     ]
 
 
 @pytest.mark.parametrize(("document", "line"), commands())
-def test_each_command_is_one_that_streamer_takes(document: str, line: str) -> None:
-    words = shlex.split(line)[1:]
+def test_each_command_is_one_that_is_taken(
+    document: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("datasets/Aff-Wild2").mkdir(parents=True)
+    program, *words = shlex.split(line)
+    cli = streamer_cli if program == "streamer" else engines_cli
     # As the program makes it: a command keeps the help option of the first context it meets.
-    with click.Context(cli, info_name="streamer", **cli.context_settings) as context:
+    with click.Context(cli, info_name=program, **cli.context_settings) as context:
         name, command, rest = cli.resolve_command(context, words)
         while isinstance(command, click.Group) and rest:
             name, command, rest = command.resolve_command(context, rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -43,10 +44,11 @@ real network on three public clips, episodes of turned or covered faces of 0.5 t
 missing ones and gaps. How the network confuses expressions is a guess (`engines/temporal/confusion.py`) held to the two
 figures published of it, 0.67 accuracy and 0.55 macro-F1 on 269 photographs.
 
-What was looked at on both judges before this training: a shorter one with other class weights, and one on a simulator
-whose tracks began with rare expressions as often as with common ones. Its answers at the beginning of real tracks gave
-that away; the simulator was put right and the expressions made as frequent as among photographs. The rule under "What
-decides" was written before this head was judged, and applies to each of the two judges by itself.
+Three earlier trainings were looked at on the judges before this one: a very short one (on the first judge alone, whose
+confusion was then made to differ more), a shorter one with other class weights, and one on a simulator whose tracks began
+with rare expressions as often as with common ones. Its answers at the beginning of real tracks gave that away; the
+simulator was put right and the expressions made as frequent as among photographs. The rule under "What decides" was
+written before this head was judged, and applies to each of the two judges by itself.
 
 What its limits are:
 
@@ -56,6 +58,8 @@ What its limits are:
   its stretches are degraded on purpose, and a splice changes the person with the expression. Its macro-F1 counts every
   expression that is ever answered, so that a few wrong frames of a third expression weigh much: read accuracy and
   likelihood there too.
+- Rows that differ by less than two standard errors are not told apart: that is so for the best of the filters among
+  themselves. Sets are the same for all rows, so their differences are surer than each figure.
 - Where faces are large, frontal and well lit, the network hardly flickers and there is little to gain.
 - Disgust and Fear stay weak: what a network cannot tell apart on one frame, time does not tell apart.
 - `remapped` rows map the probabilities of single frames, fitted on the training simulator, before the filter: what the
@@ -99,7 +103,7 @@ def ship(folder: Path, out: Path) -> None:
         name=NAME, backbone=spec.backbone, failed=failed, default=file_name(table.verdict.default)
     )
     card = _CARD.format(
-        decision=decision,
+        decision=textwrap.fill(decision, 120, break_on_hyphens=False),
         name=NAME,
         model_id=spec.model_id,
         units=spec.hidden,

@@ -45,9 +45,9 @@ missing ones and gaps. How the network confuses expressions is a guess (`engines
 figures published of it, 0.67 accuracy and 0.55 macro-F1 on 269 photographs.
 
 Three earlier trainings were looked at on the judges before this one: a very short one (on the first judge alone, whose
-confusion was then made to differ more), a shorter one with other class weights, and one on a simulator whose tracks began
-with rare expressions as often as with common ones. Its answers at the beginning of real tracks gave that away; the
-simulator was put right and the expressions made as frequent as among photographs. The rule under "What decides" was
+confusion was then made to differ more), a shorter one with other class weights, and one on a simulator whose tracks
+began with rare expressions as often as with common ones. Its answers at the beginning of real tracks gave that away;
+the simulator was put right and the expressions made as frequent as among photographs. The rule under "What decides" was
 written before this head was judged, and applies to each of the two judges by itself.
 
 What its limits are:

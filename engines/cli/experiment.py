@@ -29,7 +29,7 @@ def experiment() -> None:
 def paper(out: Path, seeds: int, processes: int, noise: float, as_json: bool) -> None:
     """Train the paper's six models on drawn videos and compare them, with frames in time and shuffled.
 
-    Writes paper-synthetic.json and paper-synthetic.md. Takes about half an hour of one core a seed and no data.
+    Writes paper-synthetic.json and paper-synthetic.md. Takes about five minutes of CPU a seed, and no data.
 
     Example: engines experiment paper --out runs/paper-synthetic --seeds 3
     """

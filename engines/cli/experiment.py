@@ -36,12 +36,16 @@ def paper(out: Path, seeds: int, processes: int, noise: float, as_json: bool) ->
     import msgspec
 
     from engines.cli.output import say_json
+    from engines.errors import WrongUse
     from engines.evaluation.experiment import PaperExperiment, run_paper
     from engines.evaluation.experiment_report import markdown, report
 
     settings = PaperExperiment(seeds=tuple(range(1, seeds + 1)))
     settings = msgspec.structs.replace(settings, data=msgspec.structs.replace(settings.data, noise=noise))
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUse(f"{out} cannot be made ({error.strerror}); name a folder that can be written to") from error
     began_s = time.monotonic()
     results = run_paper(settings, processes=processes, say=_say)
     found: dict[str, Any] = report(

@@ -27,7 +27,7 @@ from engines.shipping.sides import EngineSide, Temperatures, TorchSide, open_sid
 from engines.zoo import load_export, load_head
 from engines.zoo.sample import fetch_sample
 from streamer.clock import SystemClock
-from streamer.config import Config, ModelSettings, load
+from streamer.config import Config, load
 from streamer.decode import open_source
 from streamer.faces.detect import Detected, Detector
 from streamer.faces.embed import Embedded, Embedder
@@ -298,4 +298,3 @@ def test_a_head_of_another_backbone_is_refused(exports: Exports) -> None:
     other: Any = msgspec.structs.replace(load_export(exports("image")).spec, n_features=5)
     with pytest.raises(WrongUse, match="reads 128 features"):
         check_fit(head, other)
-    assert ModelSettings(expression=str(exports("image"))).head == "none"

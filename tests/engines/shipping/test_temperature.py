@@ -64,6 +64,8 @@ def test_where_no_temperature_is_best_it_is_said(labels: str) -> None:
 def test_a_models_own_answer_is_calibrated_on_its_videos(kind: str) -> None:
     model = toys.trained(kind)
     frames = toys.frames(120, 60)
+    if kind == "windowed":  # the toy answers what was shown before
+        frames.expression[1:] = frames.expression[:-1].copy()
     wrong = np.random.default_rng(1).random(len(frames)) < 0.3
     frames.expression[wrong] = (frames.expression[wrong] + 1) % 7  # labels that nobody could know
     calibration, found = fit_on(model.backbone, None if kind == "backbone" else model.head, frames)

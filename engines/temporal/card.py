@@ -70,7 +70,8 @@ What its limits are:
 _WON = "It is the default head of `{backbone}`: it did all that is asked of it below."
 _LOST = (
     "It is not the default head of `{backbone}`: it did not do all that is asked of it below ({failed}). The default "
-    "is the filter that is best on simulated tracks, `{default}`. `--head {name}` takes this one."
+    "is the filter that is best on simulated tracks without a guess of how the network errs, `{default}`. "
+    "`--head {name}` takes this one."
 )
 _FILTER_CARD = """# The filter `{name}` ({model_id})
 

@@ -19,6 +19,8 @@ import numpy as np
 from engines.spec import N_PROBS
 from engines.temporal.sequences import Floats, Sequences, log_probs, softmax
 
+REMAPPED = ", remapped"
+"""How the name of a filter behind a remap ends."""
 LEAD = np.float32(1e-4)
 """By how much a held label leads in the probabilities that are answered for it."""
 
@@ -140,7 +142,7 @@ class Hmm(msgspec.Struct, frozen=True, kw_only=True, tag="hmm"):
 
 
 def _named(name: str, remap: Remap | None) -> str:
-    return name if remap is None else f"{name}, remapped"
+    return name if remap is None else name + REMAPPED
 
 
 def run_filter(one: Filter, tracks: Sequences) -> Floats:

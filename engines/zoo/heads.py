@@ -13,7 +13,7 @@ from engines.zoo.cache import sha256_of
 SHIPPED = Path(__file__).parent / "shipped"
 """`NAME.json`, `NAME.onnx` and the card `NAME.md` of each head that comes with the package."""
 NO_HEAD = "none"
-DEFAULT_HEADS: dict[str, str] = {"face-api": "ema-hysteresis-remapped"}
+DEFAULT_HEADS: dict[str, str] = {"face-api": "ema-hysteresis"}
 """By expression model, the head it has where nothing is said: what the table in `shipped/temporal.md` decided."""
 
 

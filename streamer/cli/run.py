@@ -52,8 +52,8 @@ Examples:
     "--head",
     metavar="NAME",
     help="Temporal head: none, mean, one that comes with the package (temporal, ema, ema-hysteresis, "
-    "ema-hysteresis-remapped), or the path of a head.json.  [default: that of --model FOLDER; ema-hysteresis-remapped "
-    "with face-api, none with other models]",
+    "ema-hysteresis-remapped), or the path of a head.json.  [default: that of --model FOLDER; ema-hysteresis with "
+    "face-api, none with other models]",
 )
 @click.option(
     "--precision",

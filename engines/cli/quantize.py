@@ -24,7 +24,7 @@ Examples:
     help="Faces to calibrate on: a folder of crops or clips, a clip, or an .npy file (N,H,W,3).",
 )
 @click.option("--limit", default=400, show_default=True, help="At most so many crops are used, spread over all.")
-@click.option("--drop", default=0.01, show_default=True, help="Largest share of clear labels that may change.")
+@click.option("--drop", default=0.03, show_default=True, help="Largest share of clear labels that may change.")
 @click.option("--keep-anyway", is_flag=True, help="Write it although it was refused; its spec says so.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that models are kept in.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")

@@ -69,7 +69,7 @@ def quantize_export(
     folder: Path,
     crops_rgb: UInt8Array,
     *,
-    drop: float = 0.01,
+    drop: float = 0.03,
     keep_anyway: bool = False,
     n_repeats: int = 25,
     say: Callable[[str], None] = lambda _: None,

@@ -152,7 +152,8 @@ def _facts(config: Config) -> dict[str, Any]:
     folder = Path(config.models.folder) if config.models.folder else None
     for role, name in (("detector", config.models.detector), ("expression", config.models.expression)):
         try:
-            spec = load(name, folder=folder, offline=True).spec
+            precision = config.models.precision if role == "expression" else "auto"
+            spec = load(name, folder=folder, offline=True, precision=precision).spec
         except EnginesError:
             models[role] = name
             continue

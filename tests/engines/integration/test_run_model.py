@@ -64,6 +64,8 @@ def test_a_quantised_network_runs_and_is_another_model(
     assert 0 < apart.max() < 0.5
     int8, full = load_export(folder, precision="int8").spec, load_export(folder).spec
     assert seen[0].model.split("+")[1] == int8.model_id != full.model_id
+    (record,) = runs(tmp_path / "run" / "affect.db").values()
+    assert record.models["expression"] == int8.model_id
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")

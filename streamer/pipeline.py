@@ -130,10 +130,8 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
     check_fit(spec, backbone)
     wanted = config.models
     precision = precision_of_others(wanted)
-    if precision == "auto" and not spec.windowed:
-        precision = (
-            "fp32"  # a step is too small to gain by less (43 us against 64 in bf16), and its errors would add up
-        )
+    if precision == "auto" and not spec.windowed and wanted.device != "cuda":
+        precision = "fp32"  # a step is too small to gain by less (43 us against 64 in bf16), and errors would add up
     runner = open_head(path, spec, precision=precision, cache=cache, device=wanted.device)
     return EngineHead(runner, spec)
 

@@ -50,7 +50,8 @@ def open_image_model_on_gpu(
 def open_temporal_head_on_gpu(
     spec: HeadSpec, path: Path, *, precision: str, batches: tuple[int, ...], cache: Path | None
 ) -> Runner:
-    """See `engines.runtime.open_head`."""
+    """See `engines.runtime.open_head`. A recurrent head without a plan that fits stays on the CPU: its step takes some
+    ten microseconds there, less than the way to the GPU and back."""
     device = the_gpu()
     choice = plan_for(path, device, precision, None)
     if choice.plan is not None and choice.record is not None:
@@ -59,6 +60,10 @@ def open_temporal_head_on_gpu(
 
         load = functools.partial(load_plan, cache=cache)
         return open_temporal_head(spec, choice.plan, choice.record, device, load=load, batches=batches)
+    if spec.hidden:
+        from engines.runtime.openvino import open_temporal_head as open_on_cpu
+
+        return open_on_cpu(spec, path, precision="fp32", batches=batches, cache=cache)
     _need_torch(path, choice, device)
     from engines.runtime.torch_runner import open_temporal_head as open_in_torch
 

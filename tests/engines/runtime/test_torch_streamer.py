@@ -57,8 +57,9 @@ def observed(settings: ModelSettings) -> tuple[list[Observation], Models]:
 @pytest.mark.models
 @pytest.mark.usefixtures("models", "torch_as_gpu")
 def test_the_streamer_sees_the_same_through_torch() -> None:
-    by_openvino, models = observed(ModelSettings(precision="fp32", head="none"))
-    by_torch, torch_models = observed(ModelSettings(precision="fp32", head="none", device="cuda"))
+    by_openvino, models = observed(ModelSettings(precision="fp32"))
+    by_torch, torch_models = observed(ModelSettings(precision="fp32", device="cuda"))
+    assert models.head.spec is not None, "the default head carries its state beside the GPU"
     assert "torch" in torch_models.device
     assert "torch" not in models.device
     assert len(by_openvino) == N_FRAMES, "one face, as in the clip"

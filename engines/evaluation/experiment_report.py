@@ -18,10 +18,11 @@ from engines.evaluation.experiment import (
     PaperExperiment,
     SeedResult,
 )
-from engines.evaluation.machine import machine_facts, versions
 from engines.metrics import challenge_score
+from engines.runtime.machine import machine_facts, versions_of
 from engines.zoo.paper import ROWS as PAPER_ROWS
 
+PACKAGES = ("affect-streamer", "numpy", "opencv-python-headless", "torch")
 METRICS = ("challenge", "authors", "accuracy", "macro_f1", "valence", "arousal", "va")
 _HEADED = {
     "challenge": "challenge's score",
@@ -50,7 +51,7 @@ def report(
         "date": date,
         "about": "drawn faces: a check of the training code, never evidence about people",
         "machine": machine_facts(),
-        "versions": versions(),
+        "versions": versions_of(PACKAGES),
         "command": command,
         "processes": processes,
         "wall_s": round(wall_s, 1),

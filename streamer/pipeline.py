@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 
 from engines.errors import EnginesError
-from engines.runtime import open_head, open_runner
+from engines.runtime import head_precision, open_head, open_runner, precision_of_others
 from engines.spec import ModelSpec
 from engines.zoo import check_fit, load, load_head
-from streamer.config import Config, ModelSettings
+from streamer.config import Config
 from streamer.errors import ModelError
 from streamer.faces.align import align
 from streamer.faces.detect import Detector
@@ -84,7 +84,7 @@ class Models:
         """Load, check and compile the configured models; nothing is fetched. Raises `ModelError`."""
         wanted = config.models
         folder = Path(wanted.folder) if wanted.folder else None
-        others = precision_of_others(wanted)
+        others = precision_of_others(wanted.precision)
         try:
             detector_model = load(wanted.detector, cache=cache, folder=folder, offline=True, role="detector")
             expression_model = load(
@@ -115,11 +115,6 @@ class Models:
         return Models(detector, Embedder(runner, spec), spec, head, "+".join(ids), runner.precision, runner.device)
 
 
-def precision_of_others(models: ModelSettings) -> str:
-    """The precision of detector and head: small nets lose by int8, which is for the expression network alone."""
-    return "auto" if models.precision == "int8" else models.precision
-
-
 def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> TemporalHead:
     name = config.models.head
     if name == "none":
@@ -129,9 +124,7 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
     spec, path = load_head(name)
     check_fit(spec, backbone)
     wanted = config.models
-    precision = precision_of_others(wanted)
-    if precision == "auto" and not spec.windowed and wanted.device != "cuda":
-        precision = "fp32"  # a step is too small to gain by less (43 us against 64 in bf16), and errors would add up
+    precision = head_precision(wanted.precision, spec, wanted.device)
     runner = open_head(path, spec, precision=precision, cache=cache, device=wanted.device)
     return EngineHead(runner, spec)
 

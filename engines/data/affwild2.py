@@ -148,11 +148,27 @@ def _annotated(
     lengths = {len(column) for column in (by_expression, by_rating) if column is not None}
     if len(lengths) == 2:
         findings.damaged("videos whose two annotations differ in length", f"{name} ({min(lengths)}, {max(lengths)})")
-    n_lines = max(lengths)
+    expression, rating = joined_annotations(by_expression, by_rating, annotations)
+    n_lines = len(expression)
     past_end = int((frame > n_lines).sum())
     if past_end:
         findings.damaged("crops past the end of their annotation", f"{name} ({n_lines} lines)", past_end)
         frame = frame[frame <= n_lines]
+    without_crop = np.ones(n_lines, np.bool_)
+    without_crop[frame - 1] = False
+    lost = int((without_crop & ((expression >= 0) | ~np.isnan(rating).any(1))).sum())
+    if lost:
+        findings.leave_out("annotated frames without a crop", f"{name} ({lost})", lost)
+    at = frame - 1
+    return _Video(name, frame, expression[at], rating[at, 0].astype(np.float32), rating[at, 1].astype(np.float32))
+
+
+def joined_annotations(
+    by_expression: NDArray[np.int64] | None, by_rating: NDArray[np.float64] | None, annotations: Annotations
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(L,) expression and (L,2) valence and arousal of frames 1 to L, the longer of the two files; with `both` a frame
+    that has one annotation alone counts as having none."""
+    n_lines = max((len(column) for column in (by_expression, by_rating) if column is not None), default=0)
     expression, rating = np.full(n_lines, NOT_ANNOTATED, np.int64), np.full((n_lines, 2), np.nan)
     if by_expression is not None:
         expression[: len(by_expression)] = by_expression
@@ -161,13 +177,7 @@ def _annotated(
     if annotations == "both":
         alone = (expression == NOT_ANNOTATED) | np.isnan(rating).any(1)
         expression[alone], rating[alone] = NOT_ANNOTATED, np.nan
-    without_crop = np.ones(n_lines, np.bool_)
-    without_crop[frame - 1] = False
-    lost = int((without_crop & ((expression >= 0) | ~np.isnan(rating).any(1))).sum())
-    if lost:
-        findings.leave_out("annotated frames without a crop", f"{name} ({lost})", lost)
-    at = frame - 1
-    return _Video(name, frame, expression[at], rating[at, 0].astype(np.float32), rating[at, 1].astype(np.float32))
+    return expression, rating
 
 
 def _labels(path: Path | None, findings: Findings) -> NDArray[np.int64] | None:

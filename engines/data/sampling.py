@@ -19,13 +19,18 @@ from engines.spec import EXPRESSIONS, N_PROBS
 IntArray = NDArray[np.int64]
 
 
+def video_bounds(video: NDArray[np.int32]) -> tuple[IntArray, IntArray]:
+    """(V,) first row and (V,) one past the last row of every video, for `video` (N,) with a video's rows together."""
+    if len(video) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    begins = np.flatnonzero(np.r_[True, video[1:] != video[:-1]])
+    return begins.astype(np.int64), np.r_[begins[1:], len(video)].astype(np.int64)
+
+
 def first_rows(video: NDArray[np.int32]) -> IntArray:
     """(N,) the row where each row's video begins, for `video` (N,) with the rows of a video together."""
-    if len(video) == 0:
-        return np.zeros(0, np.int64)
-    begins = np.flatnonzero(np.r_[True, video[1:] != video[:-1]])
-    lengths = np.diff(np.r_[begins, len(video)])
-    return np.repeat(begins, lengths).astype(np.int64)
+    begins, ends = video_bounds(video)
+    return np.repeat(begins, ends - begins)
 
 
 def block_indices(first_row: IntArray, rows: NDArray[Any], window: int, stride: int = 1) -> IntArray:

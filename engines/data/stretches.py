@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.data.randomness import named_rng
-from engines.data.sampling import IntArray
+from engines.data.sampling import IntArray, video_bounds
 from engines.errors import WrongUse
 
 
@@ -31,14 +31,6 @@ class Stretches:
     def take(self, chosen: NDArray[np.int64] | slice) -> Stretches:
         """The chosen stretches."""
         return Stretches(self.rows[chosen], self.present[chosen], self.begins[chosen])
-
-
-def _bounds(video: NDArray[np.int32]) -> tuple[IntArray, IntArray]:
-    """(V,) first row and (V,) one past the last row of every video."""
-    if len(video) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    begins = np.flatnonzero(np.r_[True, video[1:] != video[:-1]])
-    return begins.astype(np.int64), np.r_[begins[1:], len(video)].astype(np.int64)
 
 
 def _cut(begin: int, end: int, n_observations: int, offset: int) -> Stretches:
@@ -67,7 +59,7 @@ def stretches_epoch(
         raise WrongUse("a stretch has at least 1 observation")
     rng = named_rng("stretches", seed, epoch)
     cuts = []
-    for begin, end in zip(*_bounds(video), strict=True):
+    for begin, end in zip(*video_bounds(video), strict=True):
         offset = 0 if carry else int(rng.integers(min(n_observations, int(end - begin))))
         cuts.append(_cut(int(begin), int(end), n_observations, offset))
     joined = _joined(cuts, n_observations)
@@ -85,7 +77,7 @@ def lanes_epoch(
     """
     if n_observations < 1 or n_lanes < 1:
         raise WrongUse("lanes and the observations of a stretch are at least 1 each")
-    begins, ends = _bounds(video)
+    begins, ends = video_bounds(video)
     order = named_rng("lanes", seed, epoch).permutation(len(begins))
     lanes: list[list[Stretches]] = [[] for _ in range(n_lanes)]
     n_steps = np.zeros(n_lanes, np.int64)

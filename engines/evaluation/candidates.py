@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from engines.data.frames import AnnotatedFrames, UInt8Array
-from engines.data.sampling import IntArray, first_rows
+from engines.data.frames import AnnotatedFrames
+from engines.data.sampling import video_bounds
 from engines.errors import WrongUse
 from engines.evaluation.stepping import EngineSteps, TorchSteps, step_through
 from engines.models import AffectModel
-from engines.runtime import Runner, open_head, open_runner
-from engines.runtime.offline import Sequence, probabilities, run_head
+from engines.runtime import Runner, head_precision, open_head, open_runner
+from engines.runtime.offline import Sequence, coloured, probabilities, run_head
 from engines.spec import N_PROBS, HeadSpec, ModelSpec
 from engines.training.answers import AnswersOfVideos, answer_videos
 from engines.training.features import embed, read_pictures
@@ -105,7 +105,8 @@ class ExportedCandidate:
         if self.head is None or self.head_spec is None:
             return AnswersOfVideos(probs)
         parts = [
-            run_head(self.head, self.head_spec, Sequence(features[rows], probs[rows])) for rows in videos_of(frames)
+            run_head(self.head, self.head_spec, Sequence(features[begin:end], probs[begin:end]))
+            for begin, end in zip(*video_bounds(frames.video), strict=True)
         ]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return AnswersOfVideos(joined["probs"], joined.get("valence"), joined.get("arousal"))
@@ -114,18 +115,6 @@ class ExportedCandidate:
         assert self.spec.crop is not None, "load_export refuses an expression model without a crop"
         steps = EngineSteps(self.backbone, self.spec, self.head, self.head_spec)
         return step_through(steps, frames, self.spec.crop.width, progress)
-
-
-def videos_of(frames: AnnotatedFrames) -> Iterator[IntArray]:
-    """The rows of each video."""
-    starts = np.flatnonzero(first_rows(frames.video) == np.arange(len(frames)))
-    for begin, end in zip(starts, np.r_[starts[1:], len(frames)], strict=True):
-        yield np.arange(begin, end)
-
-
-def coloured(pictures: UInt8Array, spec: ModelSpec) -> UInt8Array:
-    """RGB pictures in the colour order that the model's runner takes."""
-    return pictures if spec.normalisation.colour == "rgb" else np.ascontiguousarray(pictures[..., ::-1])
 
 
 @contextmanager
@@ -149,8 +138,7 @@ def open_candidate(folder: Path, *, precision: str = "auto", cache: Path | None 
         if found is not None:
             head_spec, path = load_head(found)
             check_fit(head_spec, loaded.spec)
-            others = "auto" if precision == "int8" else precision  # as the streamer does: a small net loses by int8
-            head = open_head(path, head_spec, precision=others, cache=cache)
+            head = open_head(path, head_spec, precision=head_precision(precision, head_spec), cache=cache)
         name = head_spec.name if head_spec is not None else loaded.spec.name
         yield ExportedCandidate(name, _number(name), loaded.spec, backbone, head, head_spec)
     finally:

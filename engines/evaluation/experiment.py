@@ -26,7 +26,7 @@ from engines.errors import WrongUse
 from engines.evaluation.smoothing import Smoothing, fit_smoothing
 from engines.metrics import confusion
 from engines.models import AffectModel, BackboneConfig, LstmConfig, ModelConfig, build_model, paper_model
-from engines.training.answers import AnswersOfVideos, Figures, answer_videos, figures_of
+from engines.training.answers import AnswersOfVideos, Figures, answer_videos, figures_of, fused
 from engines.training.config import DataPlan, OptimiserConfig, TrainConfig
 from engines.training.features import Features, embed
 from engines.training.loop import TrainSet, train
@@ -128,17 +128,6 @@ def _run_condition(
     result.figures[condition] = {row: figures_of(answers[row], test.frames) for row in ROWS}
     result.counts[condition] = {row: _counts(test.frames.expression, answers[row].labels, person) for row in ROWS}
     result.best_epochs[condition] = epochs
-
-
-def fused(answers: list[AnswersOfVideos]) -> AnswersOfVideos:
-    """The average of what models answer, of valence and arousal over those that have them (section III.D)."""
-    valence = [one.valence for one in answers if one.valence is not None]
-    arousal = [one.arousal for one in answers if one.arousal is not None]
-    return AnswersOfVideos(
-        np.mean([one.probs for one in answers], axis=0),
-        np.mean(valence, axis=0) if valence else None,
-        np.mean(arousal, axis=0) if arousal else None,
-    )
 
 
 def _train_backbone(

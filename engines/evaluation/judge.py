@@ -19,8 +19,7 @@ from engines.evaluation.candidates import open_candidate
 from engines.evaluation.missing import MissingFrames, joined_missing, missing_frames, truth_of, with_missing
 from engines.evaluation.paper_tables import FUSION
 from engines.metrics import ClassFigures, confusion, per_class
-from engines.runtime.protocol import FloatArray
-from engines.training.answers import AnswersOfVideos, Figures, figures_of
+from engines.training.answers import AnswersOfVideos, Figures, figures_of, fused
 
 PathName = Literal["offline", "streaming"]
 Progress = Callable[[str, int, int], None]
@@ -144,20 +143,6 @@ def judged(
         per_class(truth.expression, everything.labels),
         confusion(truth.expression, everything.labels),
     )
-
-
-def fused(answers: Sequence[AnswersOfVideos]) -> AnswersOfVideos:
-    """Fusion (section III.D): the mean of probabilities, and of valence and arousal over the models that have them."""
-    valence = [one.valence for one in answers if one.valence is not None]
-    arousal = [one.arousal for one in answers if one.arousal is not None]
-    return AnswersOfVideos(
-        _mean([one.probs for one in answers]), _mean(valence) if valence else None, _mean(arousal) if arousal else None
-    )
-
-
-def _mean(values: Sequence[FloatArray]) -> FloatArray:
-    mean: FloatArray = np.stack(values).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
 
 
 def _telling(progress: Progress, name: str) -> Callable[[int, int], None]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.data.affwild2 import part_folder
+from engines.data.affwild2 import joined_annotations, part_folder
 from engines.data.annotation_files import read_expressions, read_valence_arousal
 from engines.data.config import DataConfig
-from engines.data.frames import NOT_ANNOTATED, AnnotatedFrames
+from engines.data.frames import AnnotatedFrames
 from engines.spec import N_PROBS
 from engines.training.answers import AnswersOfVideos
 
@@ -74,20 +74,13 @@ def _of_video(
         labels, _ = read_expressions(folder / f"{name}.txt")
     if (folder := tracks["VA_Set"]) is not None and (folder / f"{name}.txt").is_file():
         ratings, _ = read_valence_arousal(folder / f"{name}.txt")
-    n_lines = max((len(column) for column in (labels, ratings) if column is not None), default=0)
-    expression, rating = np.full(n_lines, NOT_ANNOTATED, np.int64), np.full((n_lines, 2), np.nan, np.float32)
-    if labels is not None:
-        expression[: len(labels)] = labels
-    if ratings is not None:
-        rating[: len(ratings)] = ratings
-    if config.annotations == "both":
-        alone = (expression == NOT_ANNOTATED) | np.isnan(rating).any(1)
-        expression[alone], rating[alone] = NOT_ANNOTATED, np.nan
+    expression, rating = joined_annotations(labels, ratings, config.annotations)
     at = np.flatnonzero((expression >= 0) | ~np.isnan(rating).any(1))
     at = at[~np.isin(at + 1, frames.frame[rows])]  # line 0 is frame 1
     before = np.searchsorted(frames.frame[rows], at + 1) - 1
     previous = np.where(before >= 0, rows[np.maximum(before, 0)], -1) if len(rows) else np.full(len(at), -1)
-    return MissingFrames(previous.astype(np.int64), expression[at], rating[at, 0], rating[at, 1])
+    valence, arousal = rating[at].astype(np.float32).T
+    return MissingFrames(previous.astype(np.int64), expression[at], valence, arousal)
 
 
 def joined_missing(parts: Sequence[tuple[AnnotatedFrames, MissingFrames]]) -> MissingFrames:

@@ -102,8 +102,7 @@ class EngineSteps:
     def step(self, picture: UInt8Array) -> tuple[FloatArray, float | None, float | None]:
         """See `Steps`."""
         spec = self._spec
-        image = picture if spec.normalisation.colour == "rgb" else picture[..., ::-1]
-        told = self._backbone.infer({"image": np.ascontiguousarray(image[None])})
+        told = self._backbone.infer({"image": offline.coloured(picture[None], spec)})
         probs = offline.probabilities(told["logits"], spec.class_order, spec.calibration.temperature)
         if self._head is None or self._head_spec is None:
             return probs[0], None, None

@@ -14,7 +14,17 @@ from engines.runtime.protocol import Runner
 from engines.spec import HeadSpec
 from engines.zoo import LoadedModel
 
-__all__ = ["HEAD_BATCHES", "Device", "InvarianceReport", "Runner", "open_head", "open_runner", "prove_batch_invariance"]
+__all__ = [
+    "HEAD_BATCHES",
+    "Device",
+    "InvarianceReport",
+    "Runner",
+    "head_precision",
+    "open_head",
+    "open_runner",
+    "precision_of_others",
+    "prove_batch_invariance",
+]
 
 HEAD_BATCHES = (1, 2, 4, 8, 16)
 Device = Literal["auto", "cpu", "cuda"]
@@ -46,6 +56,20 @@ def open_runner(
     from engines.runtime.openvino import open_image_model
 
     return open_image_model(model.spec, model.path, precision=precision, input_size_wh=input_size_wh, cache=cache)
+
+
+def precision_of_others(requested: str) -> str:
+    """The precision of detector and head where `requested` is asked for: int8 is for the expression network alone, as
+    small nets lose by it."""
+    return "auto" if requested == "int8" else requested
+
+
+def head_precision(requested: str, spec: HeadSpec, device: Device = "auto") -> str:
+    """What a head is opened at where `requested` is asked for, in the worker and wherever it is judged as there."""
+    precision = precision_of_others(requested)
+    if precision == "auto" and not spec.windowed and device != "cuda":
+        return "fp32"  # a step is too small to gain by less (43 us against 64 in bf16), and errors would add up
+    return precision
 
 
 def open_head(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines.errors import WrongUse
 from engines.runtime.protocol import FloatArray, InputArray, Runner
-from engines.spec import EXPRESSIONS, HeadSpec, StatKind
+from engines.spec import EXPRESSIONS, HeadSpec, ModelSpec, StatKind
 
 
 def probabilities(logits: FloatArray, class_order: tuple[str, ...], temperature: float) -> FloatArray:
@@ -25,6 +25,11 @@ def probabilities(logits: FloatArray, class_order: tuple[str, ...], temperature:
     total = np.cumsum(powers, axis=1)[:, -1:]  # column after column, as one row would be summed alone
     shares: FloatArray = (powers / total).astype(np.float32)
     return shares
+
+
+def coloured(crops_rgb: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
+    """(...,3) RGB in the channel order that the model's runner takes."""
+    return np.ascontiguousarray(crops_rgb if spec.normalisation.colour == "rgb" else crops_rgb[..., ::-1])
 
 
 def blocks_of(rows: FloatArray, window: int) -> FloatArray:

@@ -90,17 +90,7 @@ def _dense(graph: GraphWriter, x: str, name: str, layer: nn.Linear) -> str:
 def _recurrent(graph: GraphWriter, gates: nn.Linear, units: int) -> str:
     """One step of the forward LSTM, as the gates it is made of; the new h."""
     seen = graph.node("Concat", ["probs", "h"], "lstm/seen", axis=1)
-    joined = _dense(graph, seen, "lstm/gates", gates)
-    sizes = graph.weight("lstm/sizes", np.full(4, units, np.int64))
-    raw = [f"lstm/{gate}_raw" for gate in "ifgo"]
-    graph.nodes.append(helper.make_node("Split", [joined, sizes], raw, axis=1))
-    i, f, o = (graph.node("Sigmoid", [f"lstm/{gate}_raw"], f"lstm/{gate}") for gate in "ifo")
-    g = graph.node("Tanh", ["lstm/g_raw"], "lstm/g")
-    kept = graph.node("Mul", [f, "c"], "lstm/kept")
-    added = graph.node("Mul", [i, g], "lstm/added")
-    graph.node("Add", [kept, added], "c_out")
-    squashed = graph.node("Tanh", ["c_out"], "lstm/squashed")
-    return graph.node("Mul", [o, squashed], "h_out")
+    return graph.lstm_step(_dense(graph, seen, "lstm/gates", gates), units)
 
 
 def _windowed(graph: GraphWriter, lstm: nn.LSTM) -> str:

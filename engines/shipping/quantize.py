@@ -21,6 +21,7 @@ from engines.errors import WrongUse
 from engines.faces import UInt8Array
 from engines.runtime import open_runner
 from engines.runtime.compiled import core, openvino
+from engines.runtime.offline import coloured
 from engines.shipping.comparison import Compared, as_text, compare_sides
 from engines.shipping.fidelity import LIMITS, Fidelity
 from engines.shipping.sides import EngineSide
@@ -118,8 +119,7 @@ def _quantised(model: LoadedModel, crops_rgb: UInt8Array, *, fast: bool) -> Any:
     mean, std = np.array(normalisation.mean, np.float32), np.array(normalisation.std, np.float32)
 
     def network_input(crop: UInt8Array) -> NDArray[np.float32]:
-        ordered = crop if normalisation.colour == "rgb" else crop[..., ::-1]
-        image = (ordered.astype(np.float32) - mean) / std
+        image = (coloured(crop, spec).astype(np.float32) - mean) / std
         return np.ascontiguousarray(image.transpose(2, 0, 1) if normalisation.layout == "nchw" else image)[None]
 
     with _quiet_nncf() as nncf:

@@ -15,9 +15,9 @@ import torch
 from engines.errors import EngineError, WrongUse
 from engines.faces import UInt8Array
 from engines.models import AffectHead, Backbone
-from engines.runtime import Device, Runner, open_head, open_runner
+from engines.runtime import Device, Runner, head_precision, open_head, open_runner
 from engines.runtime.gpu import plan_for, the_gpu
-from engines.runtime.offline import Sequence, probabilities, run_head
+from engines.runtime.offline import Sequence, coloured, probabilities, run_head
 from engines.runtime.protocol import FloatArray
 from engines.shipping.metadata import TEMPERATURE_KEY
 from engines.spec import EXPRESSIONS, CropGeometry, HeadSpec, ModelSpec, Precision
@@ -92,8 +92,7 @@ class EngineSide:
         return self.crop.height
 
     def answers(self, crops_rgb: UInt8Array, temperatures: Temperatures) -> dict[str, FloatArray]:
-        ordered = crops_rgb if self.spec.normalisation.colour == "rgb" else crops_rgb[..., ::-1]
-        found = _joined(self._runner, np.ascontiguousarray(ordered))
+        found = _joined(self._runner, coloured(crops_rgb, self.spec))
         columns = [self.spec.class_order.index(name) for name in EXPRESSIONS]
         found["probs"] = probabilities(found["logits"], self.spec.class_order, temperatures.backbone)
         found["logits"] = found["logits"][:, columns]
@@ -179,8 +178,7 @@ def _open(name: str, cache: Path | None) -> Side:
     if described is not None:
         spec, path = load_head(described)
         check_fit(spec, loaded.spec)
-        others = "auto" if precision == "int8" else precision  # as the worker does: a small net loses by int8
-        opened = open_head(path, spec, precision=others, cache=cache, device=device)
+        opened = open_head(path, spec, precision=head_precision(precision, spec, device), cache=cache, device=device)
         head = (spec, opened, head_temperature(path))
     return EngineSide(f"{model}@{runner.precision} on {runner.device}", loaded.spec, runner, head)
 

@@ -141,6 +141,9 @@ class Hmm(msgspec.Struct, frozen=True, kw_only=True, tag="hmm"):
         return posterior, posterior, np.ones_like(c)
 
 
+AnyFilter = Bare | Ema | Hysteresis | Hmm
+
+
 def _named(name: str, remap: Remap | None) -> str:
     return name if remap is None else name + REMAPPED
 

@@ -12,7 +12,7 @@ import numpy as np
 from engines.errors import BadData
 from engines.spec import HeadSpec, Provenance
 from engines.temporal import model
-from engines.temporal.filters import Bare, Ema, Hmm, Hysteresis, Remap
+from engines.temporal.filters import AnyFilter, Remap
 from engines.temporal.onnx_graphs import context_head_onnx, filter_onnx, head_spec
 from engines.temporal.residuals import ResidualTracks
 from engines.temporal.sequences import CONTEXT
@@ -22,7 +22,6 @@ from engines.temporal.tuning import tuned_filters
 from engines.zoo.cache import write_atomically
 
 NAME, BACKBONE = "temporal", "face-api"
-AnyFilter = Bare | Ema | Hysteresis | Hmm
 TRAINED_ON = (
     "simulated tracks of face-api's calibrated probabilities, their noise in part residual tracks of that network on "
     "three public clips; no face with a label"

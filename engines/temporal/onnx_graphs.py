@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from engines.spec import N_PROBS, ContextName, HeadSpec, Provenance, StatKind, stat_size
-from engines.temporal.filters import LEAD, Bare, Ema, Hmm, Hysteresis, Remap
+from engines.temporal.filters import LEAD, AnyFilter, Bare, Ema, Hmm, Hysteresis, Remap
 from engines.temporal.sequences import CONTEXT, WINDOW
 from engines.zoo.convert.graph import OPSET, GraphWriter, serialise, value
-
-AnyFilter = Bare | Ema | Hysteresis | Hmm
 
 
 def head_spec(
@@ -74,15 +72,7 @@ def context_head_onnx(weights: Mapping[str, NDArray[np.float32]], scaling: Mappi
     joined = np.concatenate([weights["lstm.weight_ih_l0"], weights["lstm.weight_hh_l0"]], 1)
     seen = graph.node("Concat", [read, "h"], "lstm/seen", axis=1)
     gates = graph.dense(seen, "lstm/gates", joined, weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"])
-    raw = [f"lstm/{gate}_raw" for gate in "ifgo"]
-    graph.nodes.append(
-        helper.make_node("Split", [gates, graph.weight("lstm/sizes", np.full(4, units, np.int64))], raw, axis=1)
-    )
-    i, f, o = (graph.node("Sigmoid", [f"lstm/{gate}_raw"], f"lstm/{gate}") for gate in "ifo")
-    g = graph.node("Tanh", ["lstm/g_raw"], "lstm/g")
-    kept = graph.node("Mul", [f, "c"], "lstm/kept")
-    graph.node("Add", [kept, graph.node("Mul", [i, g], "lstm/added")], "c_out")
-    graph.node("Mul", [o, graph.node("Tanh", ["c_out"], "lstm/squashed")], "h_out")
+    graph.lstm_step(gates, units)
     fused = graph.node("Concat", [read, "h_out"], "fused", axis=1)
     first = graph.node(
         "Relu", [graph.dense(fused, "first/raw", weights["first.weight"], weights["first.bias"])], "first"

@@ -9,10 +9,9 @@ import numpy as np
 
 from engines.metrics import challenge_expression_score
 from engines.spec import N_PROBS
-from engines.temporal.filters import Bare, Ema, Filter, Hmm, Hysteresis, Remap, run_filter
+from engines.temporal.filters import AnyFilter, Bare, Ema, Filter, Hmm, Hysteresis, Remap, run_filter
 from engines.temporal.sequences import Sequences
 
-AnyFilter = Bare | Ema | Hysteresis | Hmm
 TAUS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
 MARGINS = (0.02, 0.05, 0.1, 0.15, 0.25)
 DWELLS_S = (2.0, 4.0, 8.0, 16.0)

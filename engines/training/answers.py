@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.data.sampling import first_rows
+from engines.data.sampling import video_bounds
 from engines.metrics import (
     accuracy,
     authors_score,
@@ -41,6 +42,20 @@ class AnswersOfVideos:
         """(N,) the likeliest expression."""
         labels: NDArray[np.int64] = self.probs.argmax(1)
         return labels
+
+
+def fused(answers: Sequence[AnswersOfVideos]) -> AnswersOfVideos:
+    """Fusion (section III.D): the mean of probabilities, and of valence and arousal over the models that have them."""
+    valence = [one.valence for one in answers if one.valence is not None]
+    arousal = [one.arousal for one in answers if one.arousal is not None]
+    return AnswersOfVideos(
+        _mean([one.probs for one in answers]), _mean(valence) if valence else None, _mean(arousal) if arousal else None
+    )
+
+
+def _mean(values: Sequence[FloatArray]) -> FloatArray:
+    mean: FloatArray = np.stack(values).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
 
 
 @dataclass(frozen=True)
@@ -124,8 +139,7 @@ def answer_videos(
         np.empty(n, np.float32) if with_va else None,
         np.empty(n, np.float32) if with_va else None,
     )
-    starts = np.flatnonzero(first_rows(video) == np.arange(n))
-    for begin, end in zip(starts, np.r_[starts[1:], n], strict=True):
+    for begin, end in zip(*video_bounds(video), strict=True):
         _answer_video(head, features, int(begin), int(end), out, device)
     head.train(was_training)
     return out

@@ -57,6 +57,19 @@ class GraphWriter:
             strides=[stride, stride],
         )
 
+    def lstm_step(self, gates: str, units: int) -> str:
+        """From the joined gates (B,4u) in torch's order and the input `c`: writes `c_out` and `h_out`; the new h."""
+        raw = [f"lstm/{gate}_raw" for gate in "ifgo"]
+        sizes = self.weight("lstm/sizes", np.full(4, units, np.int64))
+        self.nodes.append(helper.make_node("Split", [gates, sizes], raw, axis=1))
+        i, f, o = (self.node("Sigmoid", [f"lstm/{gate}_raw"], f"lstm/{gate}") for gate in "ifo")
+        g = self.node("Tanh", ["lstm/g_raw"], "lstm/g")
+        kept = self.node("Mul", [f, "c"], "lstm/kept")
+        added = self.node("Mul", [i, g], "lstm/added")
+        self.node("Add", [kept, added], "c_out")
+        squashed = self.node("Tanh", ["c_out"], "lstm/squashed")
+        return self.node("Mul", [o, squashed], "h_out")
+
     def bytes_of(self, name: str, input_shape: Sequence[int | str], outputs: dict[str, Sequence[int | str]]) -> bytes:
         """The serialised model with one float32 input `image` and the named outputs."""
         graph = helper.make_graph(

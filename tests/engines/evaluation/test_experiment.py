@@ -15,12 +15,12 @@ from engines.cli import cli
 from engines.data.frames import AnnotatedFrames
 from engines.data.synthetic import SyntheticConfig, synthetic_frames
 from engines.evaluation import experiment
-from engines.evaluation.experiment import CONDITIONS, EMA, FUSION, ROWS, PaperExperiment, SeedResult, fused, run_paper
+from engines.evaluation.experiment import CONDITIONS, EMA, FUSION, ROWS, PaperExperiment, SeedResult, run_paper
 from engines.evaluation.experiment_report import METRICS, markdown, report, scores_of, summary
 from engines.evaluation.smoothing import SHARES, Smoothing, averaged, fit_smoothing
 from engines.metrics import challenge_expression_score, confusion
 from engines.spec import N_PROBS
-from engines.training.answers import AnswersOfVideos, figures_of
+from engines.training.answers import AnswersOfVideos, figures_of, fused
 from engines.training.features import Features
 
 TINY = PaperExperiment(

@@ -20,7 +20,7 @@ from engines.data.config import DataConfig
 from engines.data.frames import AnnotatedFrames
 from engines.errors import BadData, WrongUse
 from engines.evaluation.candidates import TrainedCandidate, open_candidate
-from engines.evaluation.judge import JudgedSet, fused, judge_models, judged, open_judged_set
+from engines.evaluation.judge import JudgedSet, judge_models, judged, open_judged_set
 from engines.evaluation.missing import NONE, MissingFrames, truth_of, with_missing
 from engines.evaluation.paper_tables import TABLE_2, TABLE_3
 from engines.evaluation.report import confusion_csv, figures_csv, markdown, plain, write_report
@@ -29,7 +29,7 @@ from engines.models import AffectModel, LstmConfig, build_model
 from engines.shipping.export import box_crop, export_model
 from engines.shipping.metadata import About
 from engines.spec import Provenance
-from engines.training.answers import AnswersOfVideos
+from engines.training.answers import AnswersOfVideos, fused
 from engines.training.features import network_input, read_pictures
 from engines.training.folder import DataSummary, save_checkpoint, write_plain
 from tests.engines.data.layouts import affwild2_video

@@ -9,8 +9,8 @@ import pytest
 
 from engines.runtime import open_head
 from engines.spec import HeadSpec, Provenance
-from engines.temporal.filters import Bare, Ema, Filter, Hmm, Hysteresis, Remap, run_filter
-from engines.temporal.onnx_graphs import AnyFilter, filter_onnx, head_spec
+from engines.temporal.filters import AnyFilter, Bare, Ema, Filter, Hmm, Hysteresis, Remap, run_filter
+from engines.temporal.onnx_graphs import filter_onnx, head_spec
 from engines.temporal.running import answers_with
 from engines.temporal.sequences import CONTEXT, Floats, Sequences, softmax
 

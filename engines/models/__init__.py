@@ -6,7 +6,7 @@ from engines.models.config import BackboneConfig, FreezePolicy, LstmConfig, Mode
 from engines.models.head import AffectHead, HeadOutput, average_outputs, head_spec_of
 from engines.models.paper import Flavour, paper_model
 from engines.models.stat import blocks_of, rows_of, stat_of
-from engines.models.weights import LoadReport, load_backbone_weights
+from engines.models.weights import LoadReport, load_backbone_weights, sha256_of_weights
 
 __all__ = [
     "AffectHead",
@@ -29,5 +29,6 @@ __all__ = [
     "load_model_config",
     "paper_model",
     "rows_of",
+    "sha256_of_weights",
     "stat_of",
 ]

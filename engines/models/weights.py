@@ -7,6 +7,7 @@ pickled dict of numpy arrays, and those of the converted Oxford release, which k
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engines.errors import WrongUse, WrongWeights
 from engines.models.backbone import Backbone
@@ -61,6 +62,16 @@ def load_backbone_weights(backbone: Backbone, path: Path, *, class_order: Sequen
     if head is not None:
         backbone.classifier.load_state_dict(head)
     return LoadReport(layout, len(trunk), "taken" if head else "dropped" if top else "absent")
+
+
+def sha256_of_weights(module: nn.Module) -> str:
+    """Over names, shapes, types and bytes of the state dict, whatever file it was kept in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from engines.models import sha256_of_weights
 from engines.spec import EXPRESSIONS, Calibration, Provenance
 
 FORMAT_VERSION = "2"
@@ -44,13 +44,3 @@ def metadata_of(part: torch.nn.Module, about: About, calibration: Calibration, *
         TEMPERATURE_KEY: repr(calibration.temperature),
         "calibration": calibration.fitted,
     }
-
-
-def sha256_of_weights(module: torch.nn.Module) -> str:
-    """Over names, shapes, types and bytes of the state dict, whatever file it was kept in."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        array = value.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

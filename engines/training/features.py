@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.data.frames import AnnotatedFrames, UInt8Array
-from engines.models import Backbone
+from engines.models import Backbone, sha256_of_weights
 from engines.spec import N_PROBS
 
 FloatArray = NDArray[np.float32]
@@ -116,11 +116,8 @@ def _on_disk(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.f
 
 def features_key(backbone: Backbone, frames: AnnotatedFrames) -> str:
     """Names the backbone's weights and the pictures: all rows, and the bytes of 32 pictures spread over the set."""
-    digest = hashlib.sha256(f"{_FORMAT} {backbone.config.name} {backbone.input_size_px}\n".encode())
-    for name, value in sorted(backbone.state_dict().items()):
-        array = value.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+    named = f"{_FORMAT} {backbone.config.name} {backbone.input_size_px} {sha256_of_weights(backbone)}\n"
+    digest = hashlib.sha256(named.encode())
     digest.update("\n".join((frames.name, *frames.videos)).encode())
     digest.update(np.ascontiguousarray(frames.video).tobytes())
     digest.update(np.ascontiguousarray(frames.frame).tobytes())

@@ -25,6 +25,7 @@ from engines.errors import WrongUse
 from engines.models import AffectModel, ModelConfig, build_model
 from engines.spec import EXPRESSIONS
 from engines.training.config import TrainConfig
+from engines.zoo.cache import write_atomically
 
 FORMAT = 1
 BEST, LAST, LOG = "best.pt", "last.pt", "log.csv"
@@ -146,17 +147,7 @@ def _decode(path: Path, kind: type[Any]) -> Any:
 
 def write_plain(path: Path, value: Any) -> None:
     """Indented JSON, whole or not at all."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all, also when power fails."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
 
 def write_log(path: Path, rows: Sequence[Mapping[str, float | int | None]]) -> None:
@@ -165,7 +156,7 @@ def write_log(path: Path, rows: Sequence[Mapping[str, float | int | None]]) -> N
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def save_checkpoint(path: Path, config: TrainConfig, **values: Any) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engines.models import Backbone
+from engines.models import Backbone, sha256_of_weights
 from engines.shipping import export as exporting
 from engines.shipping.backbone_onnx import OPSET, backbone_onnx
 from engines.shipping.export import box_crop, export_model
-from engines.shipping.metadata import About, sha256_of_weights
+from engines.shipping.metadata import About
 from engines.spec import Calibration, Provenance
 from engines.zoo.convert.graph import parsed, serialise
 from tests.engines import toys

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from engines.errors import EngineError, WrongUse
+from engines.models import sha256_of_weights
 from engines.runtime import open_head, open_runner
 from engines.runtime.offline import Sequence, run_head
 from engines.shipping import export as exporting
 from engines.shipping.export import aligned_crop, box_crop, export_model
-from engines.shipping.metadata import sha256_of_weights
 from engines.spec import EXPRESSIONS, N_PROBS, Calibration
 from engines.training.features import network_input
 from engines.zoo import check_fit, exported_head, load_export, load_head

@@ -89,12 +89,18 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When results and state are committed: archive by time or count, live snapshots by time."""
+    """When results and state are committed: archive by time or count, live snapshots by time.
+
+    Live state is kept for `grace_s` without a source or an owner; snapshots of one process are held to
+    `live_bytes_per_s`.
+    """
 
     archive_interval_s: float = 2.0
     archive_max_records: int = 2000
     live_interval_s: float = 5.0
     live_flush_s: float = 0.1
+    live_bytes_per_s: int = 2_000_000
+    grace_s: float = 30.0
 
 
 class TopicSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +124,44 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drain_timeout_s: float = 10.0
 
 
+class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member of the fleet (`streamer worker`).
+
+    `name` is unique in the fleet, the host's name when empty. `max_streams` 0 is `worker.streams_per_child` for each
+    child, `max_fps` 0 is no limit on frames a second, `job_slots` 0 one a child. `host_streams` bounds the connections
+    to one host (0: no bound), `host_starts` those being opened to it at once, `starts_per_s` all of them.
+    What others ask for over the bus is limited to the kinds of source in `allow`, and files to the folders `roots`
+    (where there are none: any file on an SQLite bus, none on Kafka).
+    """
+
+    name: str = ""
+    roles: tuple[Literal["streams", "jobs"], ...] = ("streams", "jobs")
+    max_streams: int = 0
+    max_fps: float = 0.0
+    job_slots: int = 0
+    static_membership: bool = False
+    session_timeout_s: float = 10.0
+    hand_over_s: float = 5.0
+    host_streams: int = 0
+    host_starts: int = 4
+    starts_per_s: float = 10.0
+    allow: tuple[Literal["file", "images", "http", "webcam", "testsrc"], ...] = ("file", "images", "http", "testsrc")
+    roots: tuple[str, ...] = ()
+    job_attempts: int = 3
+    job_retry_s: float = 30.0
+
+
+class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where live records wait while the broker is away: a folder (the user's state folder when null), bounded.
+
+    Records unacknowledged for `after_s` go to the disk; beyond `max_bytes` the oldest are discarded, counted.
+    """
+
+    folder: str | None = None
+    max_bytes: int = 1024**3
+    after_s: float = 0.5
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -134,6 +178,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     checkpoint: CheckpointSettings = CheckpointSettings()
     topics: TopicSettings = TopicSettings()
     worker: WorkerSettings = WorkerSettings()
+    fleet: FleetSettings = FleetSettings()
+    spool: SpoolSettings = SpoolSettings()
 
 
 def load(
@@ -263,6 +309,24 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("checkpoint.archive_max_records", config.checkpoint.archive_max_records >= 1, "at least 1"),
         ("checkpoint.live_interval_s", config.checkpoint.live_interval_s > 0, "more than 0"),
         ("checkpoint.live_flush_s", config.checkpoint.live_flush_s > 0, "more than 0"),
+        ("checkpoint.live_bytes_per_s", config.checkpoint.live_bytes_per_s >= 1, "at least 1"),
+        ("checkpoint.grace_s", config.checkpoint.grace_s >= 0, "0 or more"),
+        ("fleet.max_streams", config.fleet.max_streams >= 0, "0 (by the children) or more"),
+        ("fleet.max_fps", config.fleet.max_fps >= 0, "0 (no limit) or more"),
+        ("fleet.job_slots", config.fleet.job_slots >= 0, "0 (one a child) or more"),
+        ("fleet.session_timeout_s", config.fleet.session_timeout_s >= 6, "at least 6, the least that brokers take"),
+        (
+            "fleet.hand_over_s",
+            0 < config.fleet.hand_over_s < config.fleet.session_timeout_s,
+            "more than 0 and less than fleet.session_timeout_s",
+        ),
+        ("fleet.host_streams", config.fleet.host_streams >= 0, "0 (no bound) or more"),
+        ("fleet.host_starts", config.fleet.host_starts >= 1, "at least 1"),
+        ("fleet.starts_per_s", config.fleet.starts_per_s > 0, "more than 0"),
+        ("fleet.job_attempts", config.fleet.job_attempts >= 1, "at least 1"),
+        ("fleet.job_retry_s", config.fleet.job_retry_s >= 0, "0 or more"),
+        ("spool.max_bytes", config.spool.max_bytes >= 1, "at least 1"),
+        ("spool.after_s", config.spool.after_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),
         ("track.confirm_after_s", config.track.confirm_after_s >= 0, "0 or more"),
         ("track.min_iou", 0 <= config.track.min_iou <= 1, "from 0 to 1"),

@@ -131,6 +131,12 @@ class DeliveryFailed(BusError):
         self.refused = refused
 
 
+class Fenced(DeliveryFailed):
+    """Somebody else owns now what this was written for; nothing of it is visible."""
+
+    cause = "fenced"
+
+
 class TopicMissing(DeliveryFailed):
     """No such topic; topics are created through `ensure_topics` only."""
 

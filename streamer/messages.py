@@ -24,8 +24,10 @@ TimeOrigin = Literal["rtcp", "program_date_time", "container", "arrival", "none"
 VaOrigin = Literal["predicted", "derived"]
 Quality = Literal["ok", "low"]
 StateOrigin = Literal["cold", "warm", "restored"]
-SourceState = Literal["connecting", "live", "stalled", "backing_off", "ended", "failed"]
+SourceState = Literal["waiting", "paused", "connecting", "live", "stalled", "backing_off", "ended", "failed"]
 RunState = Literal["running", "done", "failed", "interrupted"]
+JobState = Literal["waiting", "running", "retrying", "done", "failed", "cancelled"]
+JOB_OVER: frozenset[JobState] = frozenset(("done", "failed", "cancelled"))
 
 
 def r6(value: float) -> float:
@@ -237,6 +239,90 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     message: str
     value: bytes
+
+
+class StreamDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A wanted stream, written by operators under its id; a tombstone removes it.
+
+    `source` is an address as `streamer run` takes it and may hold secrets: show it through `streamer.source.redacted`.
+    """
+
+    v: int = SCHEMA_VERSION
+    stream: str
+    source: str
+    model: str | None = None
+    sample_fps: float | None = None
+    priority: int = 0
+    paused: bool = False
+    repeat: bool = False
+    updated_s: float = 0.0
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes a stream from here on: the offset of this record is the stream's epoch."""
+
+    v: int = SCHEMA_VERSION
+    stream: str
+    worker: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Archive work: one file. A later attempt is a new record of the same `job`."""
+
+    v: int = SCHEMA_VERSION
+    job: str
+    batch: str
+    stream: str
+    source: str
+    run: str | None = None
+    model: str | None = None
+    head: str | None = None
+    detector: str | None = None
+    precision: str | None = None
+    attempt: int = 1
+    not_before_s: float | None = None
+    submitted_s: float = 0.0
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is. Progress and the end are committed together with the results they speak of.
+
+    `starts` counts how often any worker began it; `state_from` is the offset in the archive's state topic from which
+    on its checkpoints lie.
+    """
+
+    v: int = SCHEMA_VERSION
+    job: str
+    batch: str
+    stream: str
+    source: str
+    run: str | None = None
+    model: str | None = None
+    state: JobState
+    attempt: int = 1
+    starts: int = 0
+    worker: str | None = None
+    state_from: int | None = None
+    media_time_s: float = 0.0
+    duration_s: float | None = None
+    decoded: int = 0
+    analysed: int = 0
+    faces: int = 0
+    records: int = 0
+    cause: str | None = None
+    message: str | None = None
+    submitted_s: float = 0.0
+    started_s: float | None = None
+    updated_s: float = 0.0
+    finished_s: float | None = None
+
+
+class JobCancel(msgspec.Struct, frozen=True, kw_only=True):
+    """The wish that a job be not done: lies beside its status under the key `JOB/cancel`."""
+
+    v: int = SCHEMA_VERSION
+    job: str
+    requested_s: float = 0.0
 
 
 Record = Observation | Window | TrackEvent | Status

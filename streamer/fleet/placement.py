@@ -30,14 +30,11 @@ class Placement:
     max_restarts: int
     _waiting: deque[tuple[str, bool]] = field(default_factory=deque)
     _placed: dict[str, int] = field(default_factory=dict)
-    _live: set[str] = field(default_factory=set)
     _deaths: dict[str, int] = field(default_factory=dict)
     _alone: set[int] = field(default_factory=set)
 
     def add(self, stream: str, *, live: bool) -> None:
-        """A stream that wants a child."""
-        if live:
-            self._live.add(stream)
+        """A stream that wants a child; also one again whose child has died."""
         self._waiting.append((stream, live))
 
     def due(self) -> list[Assignment]:
@@ -73,13 +70,15 @@ class Placement:
         return next(child for child in count(self.n_children) if child not in taken)
 
     def ended(self, stream: str) -> None:
-        """The stream is over, or was closed."""
+        """The stream is over, or was let go of: nothing more is known of it."""
+        self._deaths.pop(stream, None)
+        self._waiting = deque(one for one in self._waiting if one[0] != stream)
         child = self._placed.pop(stream, None)
         if child is not None and child not in self._placed.values():
             self._alone.discard(child)
 
     def died(self, child: int) -> tuple[list[str], list[str]]:
-        """A child died: its streams wait again; returns (resumed, given up)."""
+        """A child died: which of its streams are to be added again, and which are given up."""
         resumed: list[str] = []
         given_up: list[str] = []
         for stream in [name for name, where in self._placed.items() if where == child]:
@@ -89,9 +88,17 @@ class Placement:
                 given_up.append(stream)
             else:
                 resumed.append(stream)
-                self._waiting.append((stream, stream in self._live))
         self._alone.discard(child)
         return resumed, given_up
+
+    def child_of(self, stream: str) -> int | None:
+        """Where a stream is placed."""
+        return self._placed.get(stream)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is placed and nothing waits."""
+        return not self._placed and not self._waiting
 
     @property
     def unfinished(self) -> int:

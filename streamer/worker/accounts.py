@@ -10,12 +10,12 @@ from streamer.worker.lane import Lane
 from streamer.worker.link import Opened, StreamTick
 
 
-def opened(lane: Lane, resumed_at_s: float | None) -> Opened:
+def opened(lane: Lane) -> Opened:
     """The source is open and its state ready."""
     info = lane.info
     assert info is not None, "only an open source is told of"
     return Opened(
-        stream=lane.stream,
+        work=lane.work,
         run=lane.run,
         session=lane.session,
         mode=lane.mode,
@@ -23,7 +23,7 @@ def opened(lane: Lane, resumed_at_s: float | None) -> Opened:
         height=info.display_wh[1],
         fps=info.fps,
         duration_s=info.duration_s,
-        resumed_at_s=resumed_at_s,
+        resumed_at_s=lane.resumed_at_s,
     )
 
 
@@ -35,7 +35,7 @@ def ticks(lanes: Iterable[Lane]) -> tuple[StreamTick, ...]:
 def _tick(lane: Lane) -> StreamTick:
     state, counters = lane.open_state, lane.count()
     return StreamTick(
-        stream=lane.stream,
+        work=lane.work,
         media_time_s=state.media_time_s,
         faces_now=state.faces_now,
         decoded=counters.decoded,
@@ -71,14 +71,18 @@ def result(lane: Lane, state: RunState, cause: str | None = None, message: str |
     )
 
 
-def status(lane: Lane, state: SourceState, clock: Clock) -> Status:
-    """A numbered status record of an open stream; `live` says how old its newest frame is."""
-    arrival_s = lane.last_arrival_s if state == "live" else None
+def status(lane: Lane, state: SourceState, clock: Clock, message: str | None = None) -> Status:
+    """A numbered status record of a stream with a state; it says how old the newest frame is while some are expected.
+
+    `message` is told where no error of the source is.
+    """
+    arrival_s = lane.last_arrival_s if state in ("live", "backing_off") else None
+    error = lane.error if state in ("failed", "backing_off") else None
     return lane.open_state.actor.status(
         state,
         lane.count(),
         wall_s=clock.wall_s(),
-        cause=lane.error.cause if lane.error and state == "failed" else None,
-        message=str(lane.error) if lane.error and state == "failed" else None,
+        cause=error.cause if error else None,
+        message=str(error) if error else message,
         frame_age_s=None if arrival_s is None else max(0.0, clock.monotonic_s() - arrival_s),
     )

@@ -39,7 +39,13 @@ class Woken:
     """Nothing happened; somebody wanted the loop to look around."""
 
 
-Event = Said | Died | Woken
+class Posted:
+    """Base of what other threads of the supervisor have to tell its loop."""
+
+    __slots__ = ()
+
+
+Event = Said | Died | Woken | Posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,10 @@ class Children:
     def wake(self) -> None:
         """Make `next_event` return. Safe in a signal handler: SimpleQueue.put is reentrant."""
         self._events.put(Woken())
+
+    def post(self, event: Posted) -> None:
+        """Have `next_event` return this; from any thread."""
+        self._events.put(event)
 
     def next_event(self, timeout_s: float) -> Event | None:
         """What happened next; None after `timeout_s`."""

@@ -1,14 +1,13 @@
-"""One stream inside a child: its decoder thread, what it knows of itself, and how it tells the loop.
+"""One stream of a child: the decoder thread that reads it, and where it stands.
 
-The thread opens the source, names the session, waits until the loop has its state ready, and then offers frames.
-Nothing here touches a model or the bus.
+The thread finds the stored state, opens the source and offers frames; everything else belongs to the child's loop.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -30,17 +29,26 @@ from streamer.errors import (
 from streamer.pipeline import StreamState
 from streamer.sources import Source, session_of
 from streamer.types import Counters, Frame, Mode
+from streamer.worker.link import JobOrder, Open
 
 _IN_THE_BYTES = (NotAVideo, NoVideoStream, AbsurdDimensions, ResolutionChanged, SourceTruncated, SourceDamaged)
+Stored = Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRead:
+    """What the bus holds of the lane's state is here; the source is being opened next."""
+
+    lane: Lane
+    stored: Stored
 
 
 @dataclass(frozen=True, slots=True)
 class LaneOpened:
-    """The source is open; the lane waits for `go`. `session` is the sha256 of an archive file."""
+    """The source is open; the lane waits for `go`."""
 
     lane: Lane
     info: DecoderInfo
-    session: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class LaneFailed:
     error: SourceError
 
 
-LaneEvent = LaneOpened | LaneFailed
+LaneEvent = LaneRead | LaneOpened | LaneFailed
 
 
 @dataclass(slots=True)
@@ -61,6 +69,7 @@ class _Intake:
     decoded: int = 0
     corrupt_packets: int = 0
     queue_full: int = 0
+    sample_rate: int = 0
     last_arrival_s: float | None = None
     cpu_s: float = 0.0
 
@@ -69,44 +78,75 @@ class _Intake:
 class Lane:
     """A stream's place in the child, which is also its name in the exchange. All but `error` is the loop's.
 
-    `phase` is `opening` until the state is ready, `ending` once nothing more is analysed and only the commit of what
-    was is awaited. `counters` hold an earlier child's counts, and the thread's own from the last `count` on.
+    `phase` is `opening` until frames may come, `resting` while the source is gone and its state is kept, `ending` once
+    nothing more is analysed and only the commit of what was is awaited. `counters` hold an earlier child's counts, and
+    the thread's own from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch and the
+    number of the connection.
     """
 
-    stream: str
+    order: Open
     source: Source
-    mode: Mode
-    restarts: int
-    phase: Literal["opening", "running", "ending"] = "opening"
+    phase: Literal["opening", "running", "resting", "ending"] = "opening"
     state: StreamState | None = None
     run: str = ""
     session: str = ""
     info: DecoderInfo | None = None
     error: SourceError | None = None
     counters: Counters = field(default_factory=Counters)
+    sample_fps: float | None = None
     skip_until_index: int = 0
     join_at_s: float = 0.0
+    resumed_at_s: float | None = None
     finished: bool = False
+    n_connections: int = 0
+    rested_at_s: float = 0.0
     _before: Counters = field(default_factory=Counters)
     _intake: _Intake = field(default_factory=_Intake)
+    _sampled: int = -1
     _closing: bool = False
     _go: threading.Event = field(default_factory=threading.Event)
     _decoder: Decoder | None = None
     _thread: threading.Thread | None = None
 
-    def start(
-        self, config: Config, clock: Clock, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
-    ) -> None:
-        """Open the source on a thread of its own and report through `tell`."""
-        self._thread = threading.Thread(
-            target=self._run, args=(config, clock, exchange, tell), name=f"decode {self.stream}", daemon=True
-        )
-        self._thread.start()
+    @staticmethod
+    def of(order: Open) -> Lane:
+        """The lane of what the supervisor asked for."""
+        return Lane(order, order.source(), sample_fps=order.sample_fps)
+
+    @property
+    def work(self) -> str:
+        """Its name between the supervisor and the child."""
+        return self.order.work
+
+    @property
+    def stream(self) -> str:
+        """The stream's id."""
+        return self.order.stream
+
+    @property
+    def mode(self) -> Mode:
+        """Live or archive."""
+        return self.order.mode
 
     @property
     def epoch(self) -> int:
-        """0 until streams are claimed over the bus; a live stream taken over from a dead child is in a new one."""
-        return self.restarts if self.mode == "live" else 0
+        """The claim under which a live stream is written; 0 in archive mode."""
+        return self.order.epoch
+
+    @property
+    def epoch_time_s(self) -> float | None:
+        """The broker's time of the claim."""
+        return self.order.epoch_time_s
+
+    @property
+    def restarts(self) -> int:
+        """How many children died under it."""
+        return self.order.restarts
+
+    @property
+    def job(self) -> JobOrder | None:
+        """The job that asked for it."""
+        return self.order.job
 
     @property
     def over(self) -> bool:
@@ -115,6 +155,13 @@ class Lane:
         Bytes that came over a network may come better the next time.
         """
         return self.error is None or (isinstance(self.error, _IN_THE_BYTES) and self.source.kind != "http")
+
+    @property
+    def returns(self) -> bool:
+        """Whether the source is opened again after its end: a camera, or a file that is shown again and again."""
+        if self.mode == "archive" or not self.order.reopen:
+            return False
+        return self.error is not None or self.order.repeat or self.source.kind == "webcam"
 
     @property
     def open_state(self) -> StreamState:
@@ -132,6 +179,32 @@ class Lane:
         """When the newest frame arrived, on the monotonic clock; None before the first."""
         return self._intake.last_arrival_s
 
+    def start(
+        self,
+        config: Config,
+        clock: Clock,
+        exchange: Exchange[Lane, Frame],
+        fetch: Callable[[Lane], Stored],
+        tell: Callable[[LaneEvent], None],
+    ) -> None:
+        """Find the stored state and open the source on a thread of its own; report through `tell`.
+
+        `fetch` reads what the bus holds of the lane; it may wait for a bus that is away.
+        """
+        self._connect(lambda: self._begin(config, clock, exchange, fetch, tell))
+
+    def reconnect(
+        self, config: Config, clock: Clock, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
+    ) -> None:
+        """Open the source of a resting lane again; its media time goes on counting through the gap."""
+        self._before, self._intake = self.count_now(), _Intake(last_arrival_s=self.last_arrival_s)
+        self.join_at_s = self.open_state.media_time_s + max(0.0, clock.monotonic_s() - self.rested_at_s)
+        self.n_connections += 1
+        self.session = f"{self.epoch}.{self.n_connections}"
+        self._sampled, self.error, self.phase = -1, None, "opening"
+        self._go = threading.Event()
+        self._connect(lambda: self._read(config, clock, exchange, tell))
+
     def go_on_from(self, counters: Counters, *, anew: bool) -> None:
         """Count on from an earlier child's `counters`; `anew` when the decoder goes over what it decoded again."""
         self._before = Counters(decoded=counters.decoded, corrupt_packets=counters.corrupt_packets)
@@ -146,14 +219,27 @@ class Lane:
         intake, before = self._intake, self._before
         self.counters.decoded = before.decoded + intake.decoded
         self.counters.corrupt_packets = before.corrupt_packets + intake.corrupt_packets
-        if intake.queue_full:
-            self.counters.dropped["queue_full"] = before.dropped.get("queue_full", 0) + intake.queue_full
+        for cause, n in (("queue_full", intake.queue_full), ("sample_rate", intake.sample_rate)):
+            if n:
+                self.counters.dropped[cause] = before.dropped.get(cause, 0) + n
         return self.counters
+
+    def count_now(self) -> Counters:
+        """A copy of `count` that stays as it is."""
+        counters = self.count()
+        return Counters(
+            decoded=counters.decoded, corrupt_packets=counters.corrupt_packets, dropped=dict(counters.dropped)
+        )
 
     def go(self) -> None:
         """The loop is ready for frames."""
         self.phase = "running"
         self._go.set()
+
+    def rest(self, exchange: Exchange[Lane, Frame], now_s: float) -> None:
+        """The source is gone for now; the state stays."""
+        exchange.close(self)
+        self.phase, self.rested_at_s = "resting", now_s
 
     def stop(self, exchange: Exchange[Lane, Frame]) -> None:
         """No further frames are wanted; what waits is forgotten (and counted by nobody: it was never analysed)."""
@@ -164,27 +250,64 @@ class Lane:
         if self._decoder is not None:
             self._decoder.interrupt()
 
-    def _run(
+    @property
+    def closing(self) -> bool:
+        """Whether nobody waits for its thread any more."""
+        return self._closing
+
+    def _connect(self, run: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=run, name=f"decode {self.stream}", daemon=True)
+        self._thread.start()
+
+    def _begin(
+        self,
+        config: Config,
+        clock: Clock,
+        exchange: Exchange[Lane, Frame],
+        fetch: Callable[[Lane], Stored],
+        tell: Callable[[LaneEvent], None],
+    ) -> None:
+        try:
+            self.session = session_of(self.source) if self.mode == "archive" else f"{self.epoch}.0"
+            stored = fetch(self)
+        except SourceError as error:
+            self._over(error, exchange, tell)
+            return
+        except Exception as error:
+            self._broke(error, exchange, tell)
+            return
+        if not self._closing:
+            tell(LaneRead(self, stored))
+        self._read(config, clock, exchange, tell)
+
+    def _read(
         self, config: Config, clock: Clock, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
     ) -> None:
         try:
-            session = session_of(self.source) if self.mode == "archive" else ""
             with open_source(self.source, config.decode, clock) as decoder:
                 self._decoder = decoder
-                tell(LaneOpened(self, decoder.info, session))
+                tell(LaneOpened(self, decoder.info))
                 self._go.wait()
                 if not self._closing:
                     self._offer_all(decoder, exchange)
             self._over(None, exchange, tell)
         except SourceError as error:
             self._over(error, exchange, tell)
-        except Exception as error:  # a thread that dies silently would leave its stream waiting for ever
-            broke = SourceBroke(
-                f"{self.source.name} could not be read on ({type(error).__name__}: {error}): what was done is kept; "
-                "run it again, and if it fails again report it."
-            )
-            self._over(broke, exchange, tell)
-            log.error("source.broke", stream=self.stream, exc_info=True)
+        except Exception as error:
+            self._broke(error, exchange, tell)
+        finally:
+            self._decoder = None
+
+    def _broke(
+        self, error: Exception, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
+    ) -> None:
+        """A thread that died silently would leave its stream waiting for ever."""
+        broke = SourceBroke(
+            f"{self.source.name} could not be read on ({type(error).__name__}: {error}): what was done is kept; "
+            "run it again, and if it fails again report it."
+        )
+        self._over(broke, exchange, tell)
+        log.error("source.broke", stream=self.stream, exc_info=True)
 
     def _over(
         self, error: SourceError | None, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
@@ -196,7 +319,7 @@ class Lane:
             exchange.end(self)
 
     def _offer_all(self, decoder: Decoder, exchange: Exchange[Lane, Frame]) -> None:
-        if self.source.kind != "webcam":
+        if not self._counts_on:
             decoder.join_at(self.join_at_s)
         try:
             for frame in decoder:
@@ -207,18 +330,37 @@ class Lane:
                 if placed is None:
                     continue
                 self._intake.last_arrival_s = frame.arrival_s
-                if exchange.put(self, placed, self.mode) is not None and not self._closing:
+                if not self._is_sampled(placed):
+                    self._intake.sample_rate += 1
+                elif exchange.put(self, placed, self.mode) is not None and not self._closing:
                     self._intake.queue_full += 1
         finally:
             self._note(decoder)
+
+    @property
+    def _counts_on(self) -> bool:
+        """Whether a new connection's media time begins at 0: a camera's, or that of a file begun again."""
+        return self.source.kind == "webcam" or self.order.repeat or self.n_connections > 0
 
     def _placed(self, frame: Frame) -> Frame | None:
         """The frame with its media time in the stream's whole life; None when an earlier child has analysed it."""
         if frame.index < self.skip_until_index:
             return None
-        if self.source.kind == "webcam":  # a new connection counts from 0
+        if self._counts_on:
             return replace(frame, media_time_s=frame.media_time_s + self.join_at_s) if self.join_at_s else frame
         return frame if frame.media_time_s >= self.join_at_s else None
+
+    def _is_sampled(self, frame: Frame) -> bool:
+        """Whether the frame is the first of its sampling interval. Intervals lie on the media time from 0 on, so
+        which frames are taken does not depend on when somebody began to look."""
+        rate = self.sample_fps
+        if rate is None:
+            return True
+        interval = int(frame.media_time_s * rate + 1e-9)
+        if interval == self._sampled:
+            return False
+        self._sampled = interval
+        return True
 
     def _note(self, decoder: Decoder) -> None:
         self._intake.decoded = decoder.counters.decoded

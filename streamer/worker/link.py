@@ -10,14 +10,15 @@ import os
 import struct
 import threading
 from fractions import Fraction
-from typing import IO
+from typing import IO, Literal
 
 import msgspec
 
+from streamer.bus.protocol import GroupToken
 from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.log import Level
-from streamer.messages import Mode, SourceResult
+from streamer.messages import Job, JobStatus, Mode, SourceResult
 from streamer.source import Kind, Source
 
 _LENGTH = struct.Struct(">I")
@@ -35,33 +36,56 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
 
 
 class Start(Message, frozen=True, kw_only=True, tag="start"):
-    """To a child, first: who it is and with which configuration it works. `run` names the run when the user did."""
+    """To a child, first: who it is and with which configuration it works. `run` names the run when the user did.
+
+    `spool` is the file in which its live records wait while the broker is away; None where there is none.
+    """
 
     child: int
     config: Config
     run: str | None
     live_run: str
+    spool: str | None = None
     cache: str | None = None
     log_level: Level = "warning"
 
 
-class Open(Message, frozen=True, kw_only=True, tag="open"):
-    """To a child: take this stream. `restarts` counts the children that died under it.
+class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as a child does it: `status` is what its progress is written over, `partition` where its record lies."""
 
-    The fields are those of a Source; `url` is bytes because file names need not be UTF-8.
+    job: Job
+    status: JobStatus
+    partition: int
+
+
+class Open(Message, frozen=True, kw_only=True, tag="open"):
+    """To a child: take up this work. `restarts` counts the children that died under it.
+
+    `work` names it between the supervisor and its children: the stream's id, or the job's. Live streams are claimed:
+    `epoch` and `epoch_time_s` are the claim's. A live source with `reopen` is opened again after it went away (see
+    `SourceGone`), with `repeat` also a file that has ended. The other fields are those of a Source; `url` is bytes because file
+    names need not be UTF-8.
     """
 
+    work: str
     stream: str
     url: bytes
     kind: Kind
     mode: Mode
     rate: str | None
     restarts: int = 0
+    epoch: int = 0
+    epoch_time_s: float | None = None
+    sample_fps: float | None = None
+    reopen: bool = False
+    repeat: bool = False
+    job: JobOrder | None = None
 
     @staticmethod
-    def of(source: Source, restarts: int) -> Open:
+    def of(source: Source, restarts: int, work: str | None = None) -> Open:
         """The message for `source`."""
         return Open(
+            work=work or source.stream,
             stream=source.stream,
             url=os.fsencode(source.url),
             kind=source.kind,
@@ -76,10 +100,40 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
         return Source(self.stream, os.fsdecode(self.url), self.kind, self.mode, rate)
 
 
-class Close(Message, frozen=True, kw_only=True, tag="close"):
-    """To a child: let go of this stream, keeping what was done."""
+class Release(Message, frozen=True, kw_only=True, tag="release"):
+    """To a child: let go of this work.
 
-    stream: str
+    `close` ends it: tracks are closed, an archive keeps its place. `hand_over` leaves everything for the next owner to
+    go on with. `discard` publishes nothing more: somebody else may own it already. `cancel` ends a job for good.
+    """
+
+    work: str
+    how: Literal["close", "hand_over", "discard", "cancel"] = "close"
+
+
+class Change(Message, frozen=True, kw_only=True, tag="change"):
+    """To a child: this stream is to be sampled at another rate."""
+
+    work: str
+    sample_fps: float | None
+
+
+class Reopen(Message, frozen=True, kw_only=True, tag="reopen"):
+    """To a child: open this stream's source, which was gone, again."""
+
+    work: str
+
+
+class Membership(Message, frozen=True, kw_only=True, tag="membership"):
+    """To a child: the supervisor's present membership in the group of jobs, which every transaction must show."""
+
+    token: GroupToken
+
+
+class Positions(Message, frozen=True, kw_only=True, tag="positions"):
+    """To a child: the lowest unfinished offset of each partition (partition, offset) that its jobs come from."""
+
+    offsets: tuple[tuple[int, int], ...]
 
 
 class Drain(Message, frozen=True, kw_only=True, tag="drain"):
@@ -101,7 +155,7 @@ class Ready(Message, frozen=True, kw_only=True, tag="ready"):
 class Opened(Message, frozen=True, kw_only=True, tag="opened"):
     """From a child: the source is open. `resumed_at_s` is the media time a checkpoint took it back to."""
 
-    stream: str
+    work: str
     run: str
     session: str
     mode: str
@@ -115,7 +169,7 @@ class Opened(Message, frozen=True, kw_only=True, tag="opened"):
 class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     """How far one stream is."""
 
-    stream: str
+    work: str
     media_time_s: float
     faces_now: int
     decoded: int
@@ -129,21 +183,43 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
 class Tick(Message, frozen=True, kw_only=True, tag="tick"):
     """From a child, once a second: its streams' counters and the CPU-thread seconds per stage since its start.
 
-    `published` counts the records that are safely on the bus.
+    `published` counts the records that are safely on the bus; `bus_away_s` is how long the bus has been away. What
+    waited on the disk meanwhile is counted in `spooled`, `replayed` and `discarded`, and lies there still: `waiting`.
     """
 
     streams: tuple[StreamTick, ...]
     published: int
+    bus_away_s: float = 0.0
+    spooled: int = 0
+    replayed: int = 0
+    discarded: int = 0
+    waiting: int = 0
     stage_s: dict[str, float]
 
 
-class Ended(Message, frozen=True, kw_only=True, tag="ended"):
-    """From a child: a stream is over and everything of it is committed."""
+class SourceGone(Message, frozen=True, kw_only=True, tag="gone"):
+    """From a child: a live source ended or could not be opened; its state is kept, `Reopen` has it tried again.
 
-    stream: str
+    `opened` says whether it had given frames since it was last opened.
+    """
+
+    work: str
+    cause: str
+    message: str
+    opened: bool
+
+
+class Ended(Message, frozen=True, kw_only=True, tag="ended"):
+    """From a child: a stream is over, or was let go of, and everything of it is committed.
+
+    `retry` says that reading the source again may go better.
+    """
+
+    work: str
     run: str
     result: SourceResult
     already_done: bool = False
+    retry: bool = False
 
 
 class Fatal(Message, frozen=True, kw_only=True, tag="fatal"):
@@ -157,8 +233,8 @@ class Drained(Message, frozen=True, kw_only=True, tag="drained"):
     """From a child: all is committed, it leaves now."""
 
 
-ToChild = Start | Open | Close | Drain | Stop
-FromChild = Ready | Opened | Tick | Ended | Fatal | Drained
+ToChild = Start | Open | Release | Change | Reopen | Membership | Positions | Drain | Stop
+FromChild = Ready | Opened | Tick | SourceGone | Ended | Fatal | Drained
 
 
 class Link:

@@ -16,16 +16,33 @@ from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
 from streamer.errors import BusError, SourceError
-from streamer.messages import RunState, SourceResult, SourceState, archive_run_id
+from streamer.messages import JobState, RunState, SourceResult, SourceState, archive_run_id
 from streamer.pipeline import Models, Pipeline, StageTimes
 from streamer.state.records import LeftCause
 from streamer.types import Frame
 from streamer.worker import accounts
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
-from streamer.worker.lane import Lane, LaneEvent, LaneFailed, LaneOpened
-from streamer.worker.link import Close, Drain, Drained, Ended, Link, Open, Start, Stop, Tick, ToChild
+from streamer.worker.lane import Lane, LaneEvent, LaneFailed, LaneOpened, LaneRead, Stored
+from streamer.worker.link import (
+    Change,
+    Drain,
+    Drained,
+    Ended,
+    Link,
+    Membership,
+    Open,
+    Positions,
+    Release,
+    Reopen,
+    SourceGone,
+    Start,
+    Stop,
+    Tick,
+    ToChild,
+)
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
+from streamer.worker.state_reader import StateReader
 
 TICK_INTERVAL_S = 1.0
 LIVE_QUEUE_FRAMES = 2
@@ -69,12 +86,15 @@ class Loop:
         self._next_tick_s = 0.0
         self._leaving = self._draining = False
         self._bus = open_bus(config.bus, settings=config.topics)
-        self._checkpoints = Checkpoints(self._bus, config, models, self._clock)
+        self._reader = StateReader(self._bus, config, self._clock)
+        self._checkpoints = Checkpoints(config, models, self._clock)
         self._publisher = Publisher(
             self._bus,
             transactional_id=f"affect-streamer-{start.live_run}-{start.child}-{os.getpid()}",
             failed=lambda error: self.tell(_BusFailed(error)),
             waiting=self._tick_on_time,  # slow is not hung
+            spool=start.spool,
+            settings=config.spool,
         )
         self._outbox = Outbox(
             self._publisher, self._checkpoints, config, self._times, self._clock, lambda: self.tell(_FirstCommit())
@@ -112,10 +132,15 @@ class Loop:
                 self._outbox.add(lane, records)
 
     def _heartbeat_on_time(self) -> None:
-        if self._clock.monotonic_s() >= self._next_tick_s:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_tick_s:
             for lane in self._lanes.values():
                 if lane.mode == "live" and lane.phase == "running":
                     self._outbox.tell(accounts.status(lane, "live", self._clock))
+                elif lane.phase == "resting":
+                    self._outbox.tell(accounts.status(lane, "backing_off", self._clock))
+                    if now_s > lane.rested_at_s + self._config.checkpoint.grace_s:
+                        self._close_tracks(lane, "source_gone")
             self._tick_on_time()
 
     def _tick_on_time(self) -> None:
@@ -128,8 +153,19 @@ class Loop:
         stages = dict(self._times.seconds)
         stages["decode"] = self._decoder_cpu_s + sum(lane.cpu_s for lane in self._lanes.values())
         stages["publish"] = self._publisher.cpu_s
-        streams = accounts.ticks(self._lanes.values())
-        self._link.send(Tick(streams=streams, published=self._publisher.published, stage_s=stages))
+        delivery = self._publisher.delivery
+        self._link.send(
+            Tick(
+                streams=accounts.ticks(self._lanes.values()),
+                published=self._publisher.published,
+                stage_s=stages,
+                bus_away_s=delivery.away_s,
+                spooled=delivery.spooled,
+                replayed=delivery.replayed,
+                discarded=delivery.discarded,
+                waiting=delivery.waiting,
+            )
+        )
 
     # -- what happens -----------------------------------------------------------------------------------------
 
@@ -140,65 +176,97 @@ class Loop:
             except queue.Empty:
                 return
             match happening:
-                case Open():
-                    self._open(happening)
-                case LaneOpened():
-                    if self._awaits(happening.lane):
-                        self._opened(happening)
-                case LaneFailed():
-                    if self._awaits(happening.lane):
-                        self._failed(happening.lane, happening.error)
-                case Close():
-                    if happening.stream in self._lanes:
-                        self._interrupt(self._lanes[happening.stream])
-                case Drain():
-                    self._draining = self._leaving = True
-                    for lane in list(self._lanes.values()):
-                        self._interrupt(lane)
-                case Stop():
-                    self._leaving = True
+                case LaneRead() | LaneOpened() | LaneFailed():
+                    self._hear_lane(happening)
                 case _LaneCommitted():
                     self._ended(happening.lane, happening.ended)
                 case _FirstCommit():
                     self._tick()
                 case _BusFailed():
                     raise happening.error
+                case _:
+                    self._obey(happening)
 
-    def _awaits(self, lane: Lane) -> bool:
-        """Whether the news is of a lane that is still opening, not of one given up meanwhile."""
-        return self._lanes.get(lane.stream) is lane and lane.phase == "opening"
+    def _hear_lane(self, event: LaneEvent) -> None:
+        lane = event.lane
+        if self._lanes.get(lane.work) is not lane or lane.phase != "opening":
+            return  # news of a lane that was given up meanwhile
+        match event:
+            case LaneRead():
+                self._resume(lane, event.stored)
+            case LaneOpened():
+                self._opened(event)
+            case LaneFailed():
+                self._failed(lane, event.error)
+
+    def _obey(self, message: ToChild) -> None:
+        match message:
+            case Open():
+                self._open(message)
+            case Release():
+                if message.work in self._lanes:
+                    self._release(self._lanes[message.work], message)
+            case Change():
+                if message.work in self._lanes:
+                    self._lanes[message.work].sample_fps = message.sample_fps
+            case Reopen():
+                lane = self._lanes.get(message.work)
+                if lane is not None and lane.phase == "resting":
+                    lane.reconnect(self._config, self._clock, self._exchange, self.tell)
+                    self._outbox.tell(accounts.status(lane, "connecting", self._clock))
+            case Membership():
+                self._publisher.join(message.token)
+            case Positions():
+                self._outbox.positions(dict(message.offsets))
+            case Drain():
+                self._draining = self._leaving = True
+                for lane in list(self._lanes.values()):
+                    self._interrupt(lane)
+            case Stop():
+                self._leaving = True
+            case Start():
+                log.warning("child.started_already")
 
     def _open(self, message: Open) -> None:
         if self._leaving:
             return
-        if message.stream in self._lanes:
+        if message.work in self._lanes:
             log.warning("stream.open_already", stream=message.stream)
             return
-        lane = Lane(stream=message.stream, source=message.source(), mode=message.mode, restarts=message.restarts)
+        lane = Lane.of(message)
         if lane.mode == "live":
-            lane.run, lane.session = self._start.live_run, f"{lane.epoch}.0"  # epoch and connection number
-        else:
-            lane.run = self._start.run or ""  # else named by the session, which the source's bytes give
-        self._lanes[lane.stream] = lane
-        lane.start(self._config, self._clock, self._exchange, self.tell)
+            lane.run = self._start.live_run
+        else:  # else named by the session, which the source's bytes give
+            lane.run = (message.job.job.run if message.job else self._start.run) or ""
+        self._lanes[lane.work] = lane
+        lane.start(self._config, self._clock, self._exchange, self._fetch, self.tell)
 
-    def _opened(self, event: LaneOpened) -> None:
-        lane, info = event.lane, event.info
-        lane.info = info
-        if lane.mode == "archive":
-            lane.session = event.session
+    def _fetch(self, lane: Lane) -> Stored:
+        """What the bus holds of the lane's state. Called on the lane's own thread."""
+        if lane.mode == "archive" and not lane.run:
             models, precision = [self._models.model_id], self._models.precision
-            options = options_digest(self._config)
-            lane.run = lane.run or archive_run_id(lane.session, lane.stream, models, precision, options)
-        resumption = self._checkpoints.resume(lane)
+            lane.run = archive_run_id(lane.session, lane.stream, models, precision, options_digest(self._config))
+        return self._reader.fetch(lane)
+
+    def _resume(self, lane: Lane, stored: Stored) -> None:
+        resumption = self._checkpoints.resume(lane, stored)
+        lane.resumed_at_s = resumption.media_time_s
         if resumption.done:
             self._done_before(lane, resumption)
-            return
-        self._pipeline.prepare(info.display_wh)
+        elif lane.mode == "live":
+            self._outbox.tell(accounts.status(lane, "connecting", self._clock, message=resumption.cold_reason))
+
+    def _opened(self, event: LaneOpened) -> None:
+        lane = event.lane
+        lane.info = event.info
+        self._pipeline.prepare(event.info.display_wh)
         capacity = self._config.decode.queue_frames if lane.mode == "archive" else LIVE_QUEUE_FRAMES
+        if lane.n_connections:
+            lane.open_state.actor.begin_session(lane.session)
         self._exchange.open(lane, lane.mode, capacity)
-        self._link.send(accounts.opened(lane, resumption.media_time_s))
+        self._link.send(accounts.opened(lane))
         self._outbox.tell(accounts.status(lane, "live", self._clock))
+        self._outbox.opened(lane)
         lane.go()
 
     def _done_before(self, lane: Lane, resumption: Resumption) -> None:
@@ -206,53 +274,103 @@ class Loop:
         lane.stop(self._exchange)
         state: RunState = "failed" if resumption.failure else "done"
         result = accounts.result(lane, state, resumption.failure, resumption.message)
-        self._ended(lane, Ended(stream=lane.stream, run=lane.run, result=result, already_done=True))
+        self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, already_done=True))
 
     def _failed(self, lane: Lane, error: SourceError) -> None:
         """The source could not be opened: there is nothing to commit."""
+        if lane.returns and lane.state is not None:
+            self._rest(lane, opened=False)
+            return
         result = accounts.result(lane, "failed", error.cause, str(error))
-        self._ended(lane, Ended(stream=lane.stream, run=lane.run, result=result))
+        self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, retry=not lane.over))
 
     def _finish(self, lane: Lane) -> None:
         """The decoder has given its last frame, well or badly."""
+        if lane.returns:
+            self._rest(lane, opened=True)
+            return
         error = lane.error
         lane.stop(self._exchange)
         lane.finished = lane.over
         if lane.finished or lane.mode == "live":
             self._close_tracks(lane, "end_of_stream")
         if error is None:
-            self._end(lane, "ended", accounts.result(lane, "done"))
+            self._end(lane, "ended", accounts.result(lane, "done"), "done")
         else:
-            self._end(lane, "failed", accounts.result(lane, "failed", error.cause, str(error)))
+            result = accounts.result(lane, "failed", error.cause, str(error))
+            self._end(lane, "failed", result, "failed" if lane.finished else "running")
 
-    def _interrupt(self, lane: Lane) -> None:
+    def _rest(self, lane: Lane, *, opened: bool) -> None:
+        """A live source went away: its state waits for it, and the supervisor says when to try again."""
+        error = lane.error
+        lane.rest(self._exchange, self._clock.monotonic_s())
+        self._outbox.tell(accounts.status(lane, "backing_off", self._clock))
+        cause, message = (error.cause, str(error)) if error else ("ended", f"{lane.source.name} has ended")
+        self._link.send(SourceGone(work=lane.work, cause=cause, message=message, opened=opened))
+
+    def _release(self, lane: Lane, message: Release) -> None:
+        match message.how:
+            case "close":
+                self._interrupt(lane)
+            case "cancel":
+                self._interrupt(lane, job_state="cancelled")
+            case "hand_over":
+                self._hand_over(lane)
+            case "discard":
+                if lane.phase != "ending":
+                    lane.stop(self._exchange)
+                self._outbox.discard(lane)
+                result = accounts.result(lane, "interrupted")
+                self._ended(lane, Ended(work=lane.work, run=lane.run, result=result))
+
+    def _interrupt(self, lane: Lane, job_state: JobState = "running") -> None:
         """Stop early. An archive keeps its place; a live stream's tracks end here."""
         phase = lane.phase
         if phase == "ending":
             return
         lane.stop(self._exchange)
-        if phase == "opening":
-            result = accounts.result(lane, "interrupted")
-            self._ended(lane, Ended(stream=lane.stream, run=lane.run, result=result))
+        result = accounts.result(lane, "interrupted")
+        if lane.state is None or (phase == "opening" and lane.mode == "archive"):
+            self._ended(lane, Ended(work=lane.work, run=lane.run, result=result))
             return
         if lane.mode == "live":
             self._close_tracks(lane, "interrupted")
-        self._end(lane, "ended", accounts.result(lane, "interrupted"))
+        self._end(lane, "ended", result, job_state)
+
+    def _hand_over(self, lane: Lane) -> None:
+        """Leave everything as the next owner is to find it: tracks stay open, nothing is said of an end."""
+        phase = lane.phase
+        if phase == "ending":
+            return
+        lane.stop(self._exchange)
+        ended = Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted"))
+        if lane.state is None or (phase == "opening" and lane.mode == "archive"):
+            self._ended(lane, ended)
+            return
+        self._outbox.hand_over(lane, lambda: self.tell(_LaneCommitted(lane, ended)))
 
     def _close_tracks(self, lane: Lane, cause: LeftCause) -> None:
-        records = lane.open_state.actor.finish(cause)
+        state = lane.open_state
+        records = state.actor.finish(cause)
+        if lane.mode == "live":
+            state.tracker.finish()
         lane.counters.records += len(records)
         self._outbox.add(lane, records)
 
-    def _end(self, lane: Lane, state: SourceState, result: SourceResult) -> None:
+    def _end(self, lane: Lane, state: SourceState, result: SourceResult, job_state: JobState) -> None:
         """Commit what the lane still has, and report its end once that is safe."""
         self._outbox.add(lane, ())
+        if lane.job is not None:
+            self._outbox.job_ends(lane, job_state, result)
         self._outbox.tell(accounts.status(lane, state, self._clock))
-        committed = _LaneCommitted(lane, Ended(stream=lane.stream, run=lane.run, result=result))
+        retry = result.state == "failed" and not lane.finished
+        committed = _LaneCommitted(lane, Ended(work=lane.work, run=lane.run, result=result, retry=retry))
         self._outbox.last_of(lane, lambda: self.tell(committed))
 
     def _ended(self, lane: Lane, ended: Ended) -> None:
-        del self._lanes[lane.stream]
+        if self._lanes.get(lane.work) is not lane:
+            return  # discarded while its last commit was under way
+        del self._lanes[lane.work]
         self._decoder_cpu_s += lane.cpu_s
         self._tick()
         self._link.send(ended)

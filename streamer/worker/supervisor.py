@@ -1,4 +1,4 @@
-"""The supervisor: owns what is one per machine, places streams on child processes, replaces children that die.
+"""One invocation of `streamer run`: takes its sources to their end by a crew of child processes.
 
 It loads neither PyAV nor OpenCV nor an engine, so nothing that a hostile video does to a decoder happens here.
 """
@@ -14,28 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import msgspec
-
 from streamer import log
 from streamer.bus.protocol import Bus
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
-from streamer.errors import BusError, ModelError, StreamerError
-from streamer.fleet.placement import Assignment, Placement
+from streamer.errors import BusError, BusUnavailable, StreamerError
 from streamer.machine import n_cores
 from streamer.messages import SourceResult
 from streamer.progress import StreamProgress
 from streamer.source import Source
-from streamer.worker.children import Children, Died, Said
-from streamer.worker.link import Drain, Drained, Ended, Fatal, FromChild, Open, Opened, Ready, Start, Stop, Tick
+from streamer.worker.children import Children, Event
+from streamer.worker.claims import claim
+from streamer.worker.crew import Crew, Order, claimed
+from streamer.worker.link import Drain, Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.runs import RunBook
 from streamer.worker.streams import StageTotals, StreamView
 
 SHOW_INTERVAL_S = 0.25
 MAINTENANCE_INTERVAL_S = 10.0
-START_FAILURES_ALLOWED = 3
-HUNG_AFTER_S = 120.0
-"""A child says something every second, also while the bus is slow; only compiling a model takes it longer."""
+CLAIM_AGAIN_S = 1.0
 KILLED_WITHIN_S = 10.0
 
 
@@ -75,34 +72,40 @@ class Supervisor:
         children: Children | None = None,
     ) -> None:
         """The models must be in the cache already."""
-        # Addresses stay here: they may hold passwords, and file names that are no UTF-8.
-        self._config = msgspec.structs.replace(config, sources=())
+        self._config = config
         self._bus = bus
         self._run_name = run
-        self._cache = cache
         self._show = show
         self._clock = clock or SystemClock()
-        self._log_level = log_level
         self._children = Children() if children is None else children
         self._book = RunBook(config, bus, self._clock)
         self._live_run = run or f"live-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
         self._stages = StageTotals()
-        self._heard_s: dict[int, float] = {}
-        self._start_failures = 0
         self._interrupts = 0
-        self._ending = False
         self._fatal: StreamerError | None = None
         self._loaded_s: float | None = None
         self._first_record_s: float | None = None
         self._started_s = self._clock.monotonic_s()
         self._streams = {source.stream: self._view(source) for source in sources}
-        self._placement = Placement(
+        self._crew = Crew(
+            config,
+            self._children,
+            self._clock,
+            self,
             n_children=max(1, min(config.worker.children or n_cores(), len(self._streams))),
-            slots=config.worker.streams_per_child,
-            max_restarts=config.worker.max_restarts,
+            live_run=self._live_run,
+            run=run,
+            cache=cache,
+            log_level=log_level,
         )
-        for name, stream in self._streams.items():
-            self._placement.add(name, live=stream.source.mode == "live")
+        self._unclaimed: list[Order] = []
+        self._next_claim_s = self._started_s
+        for stream in self._streams.values():
+            order = Order(stream.source.stream, stream.source)
+            if stream.source.mode == "live":
+                self._unclaimed.append(order)
+            else:
+                self._crew.add(order)
 
     def _view(self, source: Source) -> StreamView:
         run = self._live_run if source.mode == "live" else self._run_name or ""
@@ -126,134 +129,110 @@ class Supervisor:
 
     def _loop(self) -> None:
         next_show_s = next_maintenance_s = self._clock.monotonic_s()
-        while self._placement.unfinished and self._fatal is None and not self._interrupts:
-            for assignment in self._placement.due():
-                self._place(assignment)
+        while (self._crew.unfinished or self._unclaimed) and self._fatal is None and not self._interrupts:
+            self._claim_due()
+            self._crew.place_due()
             now_s = self._clock.monotonic_s()
             if now_s >= next_show_s:
                 self._show([stream.progress for stream in self._streams.values()])
-                self._end_the_hung(now_s)
+                self._crew.end_the_hung()
                 self._book.write(self._stages.seconds)
                 next_show_s = now_s + SHOW_INTERVAL_S
             if now_s >= next_maintenance_s:
                 self._bus.maintain()
                 next_maintenance_s = now_s + MAINTENANCE_INTERVAL_S
-            self._take_event(next_show_s - now_s)
+            self._crew.take_event(next_show_s - now_s)
         if self._interrupts:
             self._drain()
         self._show([stream.progress for stream in self._streams.values()])
 
-    def _place(self, assignment: Assignment) -> None:
-        child = assignment.child
-        if child not in self._children:
-            self._heard_s[child] = self._clock.monotonic_s()
-            self._children.start(
-                Start(
-                    child=child,
-                    config=self._config,
-                    run=self._run_name,
-                    live_run=self._live_run,
-                    cache=str(self._cache) if self._cache else None,
-                    log_level=self._log_level,
-                )
-            )
-        stream = self._streams[assignment.stream]
-        stream.placed(assignment.restarts)
-        self._children.tell(child, Open.of(stream.source, assignment.restarts))
+    def _claim_due(self) -> None:
+        """Claim the live streams that want a child: whoever writes a stream says so first."""
+        if not self._unclaimed or self._clock.monotonic_s() < self._next_claim_s:
+            return
+        orders, self._unclaimed = self._unclaimed, []
+        try:
+            places = claim(self._bus, [order.source.stream for order in orders], self._live_run, self._config.topics)
+        except BusUnavailable as error:
+            if self._loaded_s is None:
+                raise
+            log.warning("claim.delayed", streams=len(orders), reason=str(error))
+            self._unclaimed = orders
+            self._next_claim_s = self._clock.monotonic_s() + CLAIM_AGAIN_S
+            return
+        for order, place in zip(orders, places, strict=True):
+            self._crew.add(claimed(order, place.offset, place.time_s))
 
-    # -- what children say ------------------------------------------------------------------------------------
+    # -- what becomes of it -----------------------------------------------------------------------------------
 
-    def _take_event(self, timeout_s: float) -> None:
-        event = self._children.next_event(max(0.0, timeout_s))
-        if isinstance(event, Said):
-            self._heard_s[event.child] = self._clock.monotonic_s()
-            self._hear(event.child, event.message)
-        elif isinstance(event, Died):
-            self._bury(event)
+    def placed(self, order: Order, restarts: int) -> None:
+        self._streams[order.work].placed(restarts)
 
-    def _hear(self, child: int, message: FromChild) -> None:
-        match message:
-            case Ready():
-                self._start_failures = 0
-                self._book.precision = message.precision
-                if self._loaded_s is None:
-                    self._loaded_s = self._clock.monotonic_s() - self._started_s
-            case Opened():
-                self._opened(message)
-            case Tick():
-                self._ticked(child, message)
-            case Ended():
-                self._ended(message)
-            case Fatal():
-                self._fatal = self._fatal or _error_of(message)
-            case Drained():
-                pass  # its death follows and says all there is to say
+    def ready(self, message: Ready) -> None:
+        self._book.precision = message.precision
+        if self._loaded_s is None:
+            self._loaded_s = self._clock.monotonic_s() - self._started_s
 
-    def _opened(self, message: Opened) -> None:
-        stream = self._streams[message.stream]
+    def opened(self, order: Order, message: Opened) -> None:
+        stream = self._streams[order.work]
         stream.opened(message)
         if message.resumed_at_s is not None:
-            log.info("stream.resumed", stream=message.stream, media_time_s=message.resumed_at_s)
+            log.info("stream.resumed", stream=order.work, media_time_s=message.resumed_at_s)
         self._book.note(stream.run, stream.result)
 
-    def _ticked(self, child: int, message: Tick) -> None:
+    def ticked(self, child: int, message: Tick) -> None:
         now_s = self._clock.monotonic_s()
         self._stages.tell(child, message.stage_s)
         if message.published and self._first_record_s is None:
             self._first_record_s = now_s - self._started_s
         for tick in message.streams:
-            self._streams[tick.stream].ticked(tick, now_s)
+            self._streams[tick.work].ticked(tick, now_s)
 
-    def _ended(self, message: Ended) -> None:
-        stream = self._streams[message.stream]
-        self._placement.ended(message.stream)
+    def source_gone(self, order: Order, message: SourceGone) -> None:
+        """Nothing of a run is opened again: no order says so."""
+
+    def ended(self, order: Order, message: Ended) -> None:
+        stream = self._streams[order.work]
         stream.ended(message, self._clock.wall_s())
         if message.already_done:
             stream.as_recorded(self._book.note_done_before(stream.run, stream.result))
         else:
             self._note(stream)
 
+    def child_died(self, child: int) -> None:
+        self._stages.died(child)
+
+    def resumed(self, order: Order) -> None:
+        self._streams[order.work].lost_its_child()
+        if order.source.mode == "live":
+            self._unclaimed.append(order)
+
+    def given_up(self, order: Order, deaths: int) -> None:
+        stream = self._streams[order.work]
+        message = (
+            f"given up: its worker process died {deaths} times on it; look into the file, or report it with the "
+            "output of --log-level info"
+        )
+        stream.given_up("failed", "child_died", message, self._clock.wall_s())
+        self._note(stream)
+
+    def fatal(self, error: StreamerError, orders: list[Order]) -> None:
+        self._fatal = self._fatal or error
+        self._crew.ending = True
+
+    def happened(self, event: Event) -> None:
+        """Somebody wanted the loop to look around; nothing else is posted here."""
+
     def _note(self, stream: StreamView) -> None:
         if stream.run:  # a file that could not be opened has no name for its run
             self._book.note(stream.run, stream.result)
 
-    # -- children that die ------------------------------------------------------------------------------------
-
-    def _end_the_hung(self, now_s: float) -> None:
-        for child in self._children:
-            if now_s - self._heard_s[child] > HUNG_AFTER_S:
-                log.error("child.hung", child=child, silent_s=round(now_s - self._heard_s[child]))
-                self._children.kill(child)
-                self._heard_s[child] = now_s
-
-    def _bury(self, event: Died) -> None:
-        self._stages.died(event.child)
-        if self._ending or self._interrupts or self._fatal is not None:
-            return
-        if self._loaded_s is None:
-            self._start_failures += 1
-            if self._start_failures >= START_FAILURES_ALLOWED:
-                raise ModelError(
-                    f"child processes end before they are ready (exit code {event.exit_code}): "
-                    "run `streamer doctor` to see what is missing on this machine"
-                )
-        resumed, given_up = self._placement.died(event.child)
-        log.warning("child.died", child=event.child, exit_code=event.exit_code, resumed=resumed, given_up=given_up)
-        for name in resumed:
-            self._streams[name].lost_its_child()
-        for name in given_up:
-            stream = self._streams[name]
-            deaths = self._config.worker.max_restarts + 1
-            message = (
-                f"given up: its worker process died {deaths} times on it; look into the file, or report it with the "
-                "output of --log-level info"
-            )
-            stream.given_up("failed", "child_died", message, self._clock.wall_s())
-            self._note(stream)
+    # -- the end ----------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Let the children commit what was done, within one shared deadline."""
         asked = self._interrupts
+        self._crew.ending = True
         self._children.tell_all(Drain())
         deadline_s = self._clock.monotonic_s() + self._config.worker.drain_timeout_s
         while len(self._children) and self._interrupts == asked and self._fatal is None:
@@ -261,11 +240,11 @@ class Supervisor:
             if left_s <= 0:
                 log.warning("drain.timeout", children=len(self._children))
                 return
-            self._take_event(left_s)
+            self._crew.take_event(left_s)
 
     def _end_children(self) -> None:
         """No child is left when this returns: idle ones are let go, others are killed."""
-        self._ending = True
+        self._crew.ending = True
         if self._fatal is None and not self._interrupts:
             self._children.tell_all(Stop())
             self._see_them_off(self._config.worker.drain_timeout_s, until_interrupted=True)
@@ -281,11 +260,9 @@ class Supervisor:
             if until_interrupted and self._interrupts:
                 return
             try:
-                self._take_event(left_s)
+                self._crew.take_event(left_s)
             except StreamerError as error:
                 self._fatal = self._fatal or error
-
-    # -- the end ----------------------------------------------------------------------------------------------
 
     def _outcome(self) -> RunOutcome:
         undone = [stream for stream in self._streams.values() if stream.result.state == "running"]
@@ -325,13 +302,3 @@ class Supervisor:
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
-
-
-def _error_of(message: Fatal) -> StreamerError:
-    """The error a child ended with, as the class that has its cause."""
-    kinds = [BusError, ModelError]
-    for kind in kinds:
-        if kind.cause == message.cause:
-            return kind(message.message)
-        kinds += kind.__subclasses__()
-    return BusError(message.message)

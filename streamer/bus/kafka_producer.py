@@ -135,6 +135,28 @@ class KafkaBusProducer:
             oldest = next(iter(self._under_way.values()), None)
         return 0.0 if oldest is None else self._clock.monotonic_s() - oldest.at_s
 
+    def unacknowledged_records(self) -> list[Outgoing]:
+        """What was sent and is not yet acknowledged, oldest first."""
+        with self._acknowledged:
+            return [sent.record for sent in self._under_way.values()]
+
+    def take_back(self) -> list[Outgoing]:
+        """Give the client up and return what is not acknowledged, oldest first: the caller looks after it from here.
+
+        Some of it may be on the bus all the same. The next `send` makes a new client.
+        """
+        with self._acknowledged:
+            self._generation += 1  # what the old client still says of failures no longer counts
+        _discard(self._plain)
+        self._plain = None
+        with self._acknowledged:
+            taken = [sent.record for sent in self._under_way.values()]
+            self._under_way.clear()
+            self._bytes = 0
+            self._failure = None
+            self._acknowledged.notify_all()
+        return taken
+
     def close(self) -> None:
         if self._closed:
             return

@@ -8,6 +8,7 @@ serves many streams. It knows no clock: media time alone ages it.
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ from streamer.state.tally import Answer
 from streamer.state.track import TrackState
 from streamer.state.va import derived, origin, within
 from streamer.types import Counters, Embedding, FaceObservation, FrameFaces
+
+
+BURIED_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class StreamActor:
 
     `needs` are those of the head that answers. Drops are counted in `counters`; nothing else of it is touched.
     The attributes are for snapshots: `tracks` by their number at the tracker, `tombstones` the stored keys of tracks
-    that are over, `stored_keys` those of the stream itself, `n_snapshots` how many were taken in this epoch.
+    that are over, `buried` those whose tombstones were handed out lately (and may not have arrived), `stored_keys`
+    those of the stream itself, `n_snapshots` how many were taken in this epoch.
     """
 
     def __init__(self, context: StreamContext, settings: StateSettings, needs: HeadNeeds, counters: Counters) -> None:
@@ -49,6 +54,7 @@ class StreamActor:
         self.recorder = Recorder(context)
         self.tracks: dict[int, TrackState] = {}
         self.tombstones: list[bytes] = []
+        self.buried: deque[bytes] = deque(maxlen=BURIED_KEYS)
         self.stored_keys: tuple[bytes, ...] = ()
         self.n_snapshots = 0
         self._pending: Pending | None = None

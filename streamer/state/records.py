@@ -26,7 +26,7 @@ from streamer.state.tally import Answer, Tally
 from streamer.state.track import TrackState
 from streamer.types import EXPRESSIONS, Counters, FaceObservation, FrameFaces, Mode, TimeOrigin
 
-LeftCause = Literal["lost", "end_of_stream", "interrupted"]
+LeftCause = Literal["lost", "end_of_stream", "interrupted", "source_gone"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 A stream's checkpoint names its living tracks; each track has a value of its own, written only when it changed. In
 archive mode one transaction makes the set whole and work resumes bit for bit. In live mode every value stands alone:
-a track whose value is missing or refused starts cold, and says so.
+a track whose value is missing, refused or of another owner than the stream's starts cold, and says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from streamer.config import StateSettings
 from streamer.errors import SnapshotRefused
 from streamer.messages import Track
 from streamer.state.actor import StreamActor
-from streamer.state.codec import as_body, seal, stream_key, track_key, unseal
+from streamer.state.codec import as_body, peek, seal, stream_key, track_key, unseal
 from streamer.state.head_batch import HeadNeeds
 from streamer.state.records import Moment, Previous, StreamContext
 from streamer.state.stat import LARGEST
@@ -97,7 +97,8 @@ def take(
     """The values of what changed since the last `take` (of everything when `full`).
 
     Called between frames by the actor's owner. `position` and `tracker` are plain values or arrays; they come back
-    with lists for tuples. What is returned must be written before the next `take`, else that one must be `full`.
+    with lists for tuples. What is returned must be written before the next `take`, else that one must be `full`:
+    it also deletes again what earlier ones did, as far back as the actor remembers.
     """
     assert not actor.waiting, "resolve() the frame before a snapshot"
     context, recorder = actor.context, actor.recorder
@@ -126,7 +127,10 @@ def take(
     values = seal(key, "stream", context.stream, context.epoch, actor.n_snapshots, stream_body)
     actor.stored_keys = _supersede(actor, actor.stored_keys, values)
     puts |= values
-    tombstones, actor.tombstones = actor.tombstones, []
+    dead, actor.tombstones = actor.tombstones, []
+    # A key that is in use again (another run's, or a value that grew again) is replaced, not deleted.
+    tombstones = [name for name in dict.fromkeys([*actor.buried, *dead] if full else dead) if name not in puts]
+    actor.buried.extend(dead)
     actor.n_snapshots += 1
     return SnapshotSet(puts, tombstones)
 
@@ -143,6 +147,10 @@ def restore(
     Under the epoch that wrote it everything goes on as if never stopped. Under a higher one (another owner) record
     numbers start at 0 and name the epoch before, and tracks say `restored` until a full block has passed. Values of
     this stream's tracks that the checkpoint does not name are put down for deletion.
+    A new owner writes everything at once, so every good value has the epoch of the stream's checkpoint. One that has
+    not was written late, by an owner who did not know yet that the stream had been taken over: the track starts cold.
+    Where it is the checkpoint that came late, it is taken up with its own tracks, and the epoch before is still the
+    highest that any value speaks of.
     Raises `SnapshotRefused` when the stream's checkpoint is missing, damaged, newer, or of another model, precision,
     window, stream or later epoch; in archive mode also for another run or file, and for any track's value.
     """
@@ -161,7 +169,9 @@ def restore(
     actor.n_snapshots = 0 if taken_over else header.seq + 1
     recorder = actor.recorder
     if taken_over:
-        recorder.previous = Previous(body.epoch, {topic: seq - 1 for topic, seq in body.seq.items()})
+        before = max(_epochs_below(context.epoch, values), default=body.epoch)
+        known = body.seq if before == body.epoch else {}
+        recorder.previous = Previous(before, {topic: seq - 1 for topic, seq in known.items()})
     else:
         recorder.seq, recorder.previous = body.seq, body.previous
     if body.moment is not None:
@@ -170,7 +180,7 @@ def restore(
     for epoch, number in body.tracks:
         id_ = Track(epoch=epoch, number=number)
         try:
-            track = _track(values, id_, context, settings, needs)
+            track = _track(values, id_, body.epoch, context, settings, needs)
         except SnapshotRefused as refused:
             if context.mode == "archive":
                 raise
@@ -183,6 +193,17 @@ def restore(
     kept = {*stored_keys, *(name for track in actor.tracks.values() for name in track.stored_keys)}
     actor.tombstones = [name for name in values if name.startswith(key + b"/") and name not in kept]
     return Restored(actor, body.position, body.tracker, tuple(cold), body.done)
+
+
+def _epochs_below(limit: int, values: Mapping[bytes, bytes]) -> Iterator[int]:
+    """The epochs under which `values` were written, as far as they can be read and are earlier than `limit`."""
+    for value in values.values():
+        try:
+            epoch = peek(value).epoch
+        except SnapshotRefused:
+            continue
+        if epoch < limit:
+            yield epoch
 
 
 def _supersede(actor: StreamActor, stored_keys: tuple[bytes, ...], values: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
@@ -237,9 +258,19 @@ def _track_body(track: TrackState, made_by: dict[str, Any], *, exact: bool) -> d
 
 
 def _track(
-    values: Mapping[bytes, bytes], id: Track, context: StreamContext, settings: StateSettings, needs: HeadNeeds
+    values: Mapping[bytes, bytes],
+    id: Track,
+    owner: int,
+    context: StreamContext,
+    settings: StateSettings,
+    needs: HeadNeeds,
 ) -> TrackState:
-    _, raw, stored_keys = unseal(values, track_key(context.stream, id))
+    header, raw, stored_keys = unseal(values, track_key(context.stream, id))
+    if header.epoch != owner:
+        raise SnapshotRefused(
+            f"the snapshot of track {id.number} of {context.stream} is of epoch {header.epoch} and the stream's of "
+            f"{owner}: one of them was written late, by an owner who had lost the stream"
+        )
     body = as_body(raw, TrackBody)
     _same_maker(body.made_by, context, settings)
     whole = body.n >= 1 and body.n == body.life.n + body.window.n and body.window.n < settings.window

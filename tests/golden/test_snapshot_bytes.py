@@ -1,12 +1,13 @@
-"""The bytes of snapshot version 1: a later program must go on reading them, and this one must go on writing them.
+"""The bytes of every snapshot version: all must be read, and the newest is written as ever.
 
-`snapshot_v1.json` holds the values by key in hexadecimal, and what the resumed stream said next (without the fields
-that records may gain).
+`snapshot_vN.json` holds the values by key in hexadecimal, and what the resumed stream said next (without the fields
+that records may gain). What zlib makes of a body may change with its version, so what is written is compared unpacked.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import pytest
 from streamer.config import StateSettings
 from streamer.messages import Observation, Record, TrackEvent, Window
 from streamer.state.actor import StreamActor
+from streamer.state.codec import VERSION, peek
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.records import StreamContext
 from streamer.state.snapshot import restore, take
 from streamer.types import Counters, Embedding, FaceObservation, FrameFaces, Mode, TrackedFace
 
-GOLDEN = Path(__file__).with_name("snapshot_v1.json")
+VERSIONS = tuple(range(1, VERSION + 1))
 NEEDS = HeadNeeds("min_max_mean", True, 3, 2, 2)
 SETTINGS = StateSettings(window=4)
 POSITION = {"next_index": 6, "media_time_s": 0.2, "dropped": {"late": 1}}
@@ -88,17 +90,41 @@ def produce(mode: Mode) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("mode", ["archive", "live"])
-def test_version_1_is_written_as_ever(mode: Mode) -> None:
-    assert produce(mode) == json.loads(GOLDEN.read_text())[mode]
+def golden(version: int, mode: Mode) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(Path(__file__).with_name(f"snapshot_v{version}.json").read_text())[mode]
+    return stored
+
+
+def unpacked(values: dict[str, str]) -> dict[str, Any]:
+    """Everything of the values but how well the bodies were compressed."""
+    found = {}
+    for key, value in values.items():
+        header = peek(bytes.fromhex(value))
+        body = zlib.decompress(header.body) if header.inflated else header.body
+        found[key] = (header.v, header.kind, header.stream, header.epoch, header.seq, header.parts, body)
+    return found
 
 
 @pytest.mark.parametrize("mode", ["archive", "live"])
-def test_version_1_is_read_as_ever(mode: Mode) -> None:
-    golden = json.loads(GOLDEN.read_text())[mode]
-    values = {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden["values"].items()}
+def test_the_newest_version_is_written_as_ever(mode: Mode) -> None:
+    made, stored = produce(mode), golden(VERSION, mode)
+    assert made["said_after"] == stored["said_after"]
+    assert unpacked(made["values"]) == unpacked(stored["values"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mode", ["archive", "live"])
+def test_every_version_is_read_as_ever(mode: Mode, version: int) -> None:
+    stored = golden(version, mode)
+    values = {bytes.fromhex(key): bytes.fromhex(value) for key, value in stored["values"].items()}
+    assert {peek(value).v for value in values.values()} == {version}
     restored = restore(context(mode), SETTINGS, NEEDS, Counters(), values)
     assert restored.position == POSITION
     assert restored.tracker["next"] == 4
     after = [*run(restored.actor, 6, 9), *restored.actor.finish("end_of_stream")]
-    assert said(after) == golden["said_after"]
+    assert said(after) == stored["said_after"]
+
+
+def test_compression_is_seen_in_the_golden_bytes() -> None:
+    inflated = [peek(bytes.fromhex(value)).inflated > 0 for value in golden(2, "live")["values"].values()]
+    assert any(inflated)

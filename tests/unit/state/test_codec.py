@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import tracemalloc
+import zlib
+
 import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from streamer.errors import SnapshotRefused
 from streamer.messages import Track
+from streamer.state import codec
 from streamer.state.codec import PART_BYTES, Body, SnapshotKind, part_key, peek, seal, stream_key, track_key, unseal
 
 KEY = b"lobby"
@@ -19,6 +24,11 @@ trees = st.recursive(
 arrays = st.sampled_from([np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8]).flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 )
+
+
+def noise(n: int, seed: int = 0) -> NDArray[np.float32]:
+    """Numbers that hardly compress."""
+    return np.random.default_rng(seed).normal(size=n).astype(np.float32)
 
 
 def sealed(body: Body, seq: int = 0) -> dict[bytes, bytes]:
@@ -51,9 +61,9 @@ def test_other_arrays_are_not_written(array: np.ndarray) -> None:
 
 
 def test_a_large_body_is_cut_below_the_message_limit_and_joined_again() -> None:
-    body = {"a": np.arange(700_000, dtype=np.float32)}
+    body = {"a": noise(700_000)}
     values = sealed(body)
-    assert list(values) == [KEY, part_key(KEY, 1), part_key(KEY, 2), part_key(KEY, 3)]
+    assert list(values) == [KEY, part_key(KEY, 1), part_key(KEY, 2)]
     assert max(map(len, values.values())) < PART_BYTES + 500
     _, again, keys = unseal(values, KEY)
     assert np.array_equal(again["a"], body["a"])
@@ -61,7 +71,7 @@ def test_a_large_body_is_cut_below_the_message_limit_and_joined_again() -> None:
 
 
 def test_parts_of_different_moments_do_not_join() -> None:
-    old, new = (sealed({"a": np.full(300_000, x, np.float32)}, seq) for seq, x in enumerate((1.0, 2.0)))
+    old, new = (sealed({"a": noise(300_000, seq)}, seq) for seq in range(2))
     for mixed in (old | {KEY: new[KEY]}, {KEY: new[KEY]}, new | {part_key(KEY, 1): new[KEY]}):
         with pytest.raises(SnapshotRefused):
             unseal(mixed, KEY)
@@ -76,6 +86,7 @@ def test_arbitrary_bytes_are_refused(value: bytes) -> None:
         peek(value)
 
 
+LARGE = sealed({"a": noise(300_000)})
 BODY = {"n": 5, "name": "x", "ring": np.arange(30, dtype=np.float32).reshape(3, 10), "deep": [{"a": [1.5, None]}]}
 
 
@@ -98,18 +109,77 @@ def test_any_truncation_and_any_flipped_bit_is_refused() -> None:
 @given(data=st.data())
 @settings(derandomize=True, max_examples=300, deadline=None)
 def test_a_body_that_lies_behind_a_good_checksum_is_refused_or_read(data: st.DataObject) -> None:
-    packed = bytearray(msgpack.packb({"x": msgpack.ExtType(1, b"f4\x01\x02\0\0\0" + bytes(8)), "y": [1, 2, {"z": 1}]}))
+    array = msgpack.ExtType(data.draw(st.sampled_from([1, 2])), b"f4\x01\x02\0\0\0" + bytes(8))
+    packed = bytearray(msgpack.packb({"x": array, "y": [1, 2, {"z": 1}]}))
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
-    from streamer.state import codec
-
-    crc = codec._crc("stream", "lobby", 0, 0, 1, bytes(packed))
-    head = {"v": 1, "kind": "stream", "stream": "lobby", "epoch": 0, "seq": 0, "parts": 1, "part": 0, "crc": crc}
+    body, inflated = bytes(packed), 0
+    if data.draw(st.booleans()):
+        body, inflated = zlib.compress(body), len(packed) + data.draw(st.integers(-1, 1))
     try:
-        body = unseal({KEY: msgpack.packb(head | {"body": bytes(packed)})}, KEY)[1]
+        again = unseal({KEY: forged(body, inflated)}, KEY)[1]
     except SnapshotRefused:
         return
-    assert isinstance(body, dict)
+    assert isinstance(again, dict)
+
+
+def forged(body: bytes, inflated: int) -> bytes:
+    """A value with a good checksum over whatever it is told."""
+    covered = [codec.VERSION, "stream", "lobby", 0, 0, 1, inflated]
+    crc = zlib.crc32(body, zlib.crc32(msgpack.packb(covered)))
+    names = ("v", "kind", "stream", "epoch", "seq", "parts", "inflated")
+    value: bytes = msgpack.packb(dict(zip(names, covered, strict=True)) | {"part": 0, "crc": crc, "body": body})
+    return value
+
+
+def test_a_forged_value_is_read_where_nothing_in_it_lies() -> None:
+    """Else the tests that forge would prove nothing."""
+    packed = msgpack.packb({"n": 1})
+    assert unseal({KEY: forged(packed, 0)}, KEY)[1] == {"n": 1}
+    assert unseal({KEY: forged(zlib.compress(packed), len(packed))}, KEY)[1] == {"n": 1}
+
+
+@pytest.mark.parametrize("claimed", [1, 1000, codec.LARGEST_BODY_BYTES, codec.LARGEST_BODY_BYTES + 1, 2**62, -1])
+def test_a_body_that_unpacks_to_more_than_it_says_is_refused_before_it_takes_memory(claimed: int) -> None:
+    bomb = zlib.compress(bytes(codec.LARGEST_BODY_BYTES + 1), 9)
+    value = forged(bomb, claimed)
+    assert len(value) < PART_BYTES
+    tracemalloc.start()
+    try:
+        with pytest.raises(SnapshotRefused, match=r"another size|larger than any"):
+            unseal({KEY: value}, KEY)
+        assert tracemalloc.get_traced_memory()[1] < 2.2 * codec.LARGEST_BODY_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_body_is_compressed_only_where_that_makes_it_smaller() -> None:
+    for body, smaller in (({"n": 1}, False), ({"a": bytes(1000)}, True)):
+        header = peek(sealed(body)[KEY])
+        assert bool(header.inflated) == smaller
+        assert (len(header.body) < len(msgpack.packb(body))) == smaller
+
+
+@given(data=st.data())
+@settings(derandomize=True, max_examples=300, deadline=None)
+def test_a_mutated_snapshot_is_refused_or_whole(data: st.DataObject) -> None:
+    """Cut, swapped and overwritten anywhere, in one part or in several: nothing else is ever raised."""
+    values = {key: bytearray(value) for key, value in LARGE.items()}
+    for _ in range(data.draw(st.integers(1, 3))):
+        value = values[data.draw(st.sampled_from(sorted(values)))]
+        if not value:
+            continue
+        at = data.draw(st.integers(0, len(value) - 1) | st.integers(0, min(150, len(value) - 1)))
+        if data.draw(st.booleans()):
+            del value[at:]
+        else:
+            value[at : at + 4] = data.draw(st.binary(min_size=0, max_size=4))
+    mutated = {key: bytes(value) for key, value in values.items()}
+    try:
+        unseal(mutated, KEY)
+    except SnapshotRefused:
+        return
+    assert mutated == LARGE
 
 
 def test_a_deep_or_huge_claim_is_refused_without_cost() -> None:
@@ -121,14 +191,15 @@ def test_a_deep_or_huge_claim_is_refused_without_cost() -> None:
 def test_a_newer_version_is_refused_and_an_older_one_upgraded() -> None:
     values = sealed({"n": 1})
 
-    def to_two(kind: SnapshotKind, body: Body) -> Body:
+    def to_four(kind: SnapshotKind, body: Body) -> Body:
         return body | {"kind": kind, "n": body["n"] + 1}
 
-    assert unseal(values, KEY, version=2, upgrades={1: to_two})[1] == {"n": 2, "kind": "stream"}
+    upgraded = unseal(values, KEY, version=4, upgrades={2: lambda _, body: body | {"three": True}, 3: to_four})[1]
+    assert upgraded == {"n": 2, "kind": "stream", "three": True}
     with pytest.raises(SnapshotRefused, match="no longer reads"):
-        unseal(values, KEY, version=2, upgrades={})
+        unseal(values, KEY, version=3, upgrades={})
     with pytest.raises(SnapshotRefused, match="update it"):
-        unseal(values, KEY, version=0)
+        unseal(values, KEY, version=1)
 
 
 def test_no_stream_has_the_key_of_anothers_track() -> None:

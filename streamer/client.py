@@ -14,17 +14,34 @@ from typing import Literal, cast
 
 import msgspec
 
+from streamer.bus.continuity import Continuity, Gap
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Incoming
 from streamer.bus.read import Owners
 from streamer.bus.topics import content_type, topics
 from streamer.config import TopicSettings
 from streamer.errors import UndecodableRecord, UsageError
-from streamer.messages import DeadLetter, Envelope, Observation, RunRecord, Status, TrackEvent, Window, decode
+from streamer.messages import (
+    DeadLetter,
+    Envelope,
+    Job,
+    JobCancel,
+    JobStatus,
+    Observation,
+    RunRecord,
+    Status,
+    StreamDefinition,
+    TrackEvent,
+    Window,
+    decode,
+)
 
-AnyRecord = Observation | Window | TrackEvent | Status | RunRecord | DeadLetter
+__all__ = ["AffectConsumer", "AnyRecord", "Gap", "kind_of", "topic_names"]
+
+AnyRecord = Observation | Window | TrackEvent | Status | StreamDefinition | Job | JobStatus | RunRecord | DeadLetter
 Start = Literal["earliest", "latest"]
 OnUndecodable = Callable[[Incoming, UndecodableRecord], None]
+OnGap = Callable[[Gap], None]
 
 _KINDS: dict[str, type[msgspec.Struct]] = {
     "observations": Observation,
@@ -34,10 +51,14 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "archive.windows": Window,
     "archive.tracks": TrackEvent,
     "status": Status,
+    "streams": StreamDefinition,
+    "jobs": Job,
+    "jobs.status": JobStatus,
     "runs": RunRecord,
     "deadletter": DeadLetter,
 }
 _BOTH = ("observations", "windows", "tracks")
+_CANCEL = b"/cancel"
 _FETCH_RECORDS = 100
 _FOLLOW_POLL_S = 0.5
 _END_POLL_S = 0.1
@@ -56,22 +77,29 @@ def topic_names(name: str, prefix: str) -> tuple[str, ...]:
     raise UsageError(f"there is no topic {name!r}: name one of {short}, or the full name of one ({existing[0]})")
 
 
-def kind_of(topic: str, prefix: str) -> type[msgspec.Struct] | None:
-    """What the records of a topic are, or None where they are not read through this module."""
-    return _KINDS.get(topic.removeprefix(f"{prefix}."))
+def kind_of(topic: str, prefix: str, key: bytes = b"") -> type[msgspec.Struct] | None:
+    """What the records of a topic are (under `key`), or None where they are not read through this module."""
+    kind = _KINDS.get(topic.removeprefix(f"{prefix}."))
+    return JobCancel if kind is JobStatus and key.endswith(_CANCEL) else kind
 
 
 class AffectConsumer:
-    """An iterator of typed records: `Observation`, `Window`, `TrackEvent`, `Status` or `RunRecord`, by their topic.
+    """An iterator of typed records: `Observation`, `Window`, `TrackEvent`, `Status` and so on, by their topic.
 
     Records of one stream and topic come in order. `group` remembers how far its members have read: call `commit()`
     after a record was dealt with; without a group reading starts at `start` each time. `streams` keeps only those
     streams. With `follow` false the iteration ends where the topics end, else it waits for more.
 
-    Delivery is at least once, so a record may come again; within the last `remember` records such a repetition is
-    recognised by its id and dropped (`duplicates` counts them; `remember=0` lets all through). A record that a
-    stream's former owner wrote after its successor took over is dropped too (`superseded`). What is no record of ours
-    is counted in `undecodable`, given to `on_undecodable`, and passed over.
+    Delivery is at least once, so a record may come again. Such a repetition is recognised by its `seq` within the
+    epoch (in the archive: the run) and by its id within the last `remember` records, and dropped (`duplicates` counts
+    them; `remember=0` lets all through). A record that a stream's former owner wrote after its successor took over is
+    dropped too (`superseded`); one that it saw before and that only came late stays.
+
+    What is missing is told to `on_gap` while records are fetched, before the record behind the gap is returned, and
+    counted: `gaps` are holes in the numbers, `crashes` are changes of a stream's owner that may have cost records.
+    Starting in the middle is no gap. In compacted topics (`status`) and, for the members of a group, in archive topics
+    gaps are not looked for. What is no record of ours is counted in `undecodable`, given to `on_undecodable`, and
+    passed over; wishes to cancel a job, which lie among the jobs' status, are passed over too.
 
     Raises `UsageError` for a wrong name or address, `BusUnavailable` when the bus cannot be reached.
     """
@@ -88,6 +116,7 @@ class AffectConsumer:
         follow: bool = True,
         remember: int = 100_000,
         on_undecodable: OnUndecodable | None = None,
+        on_gap: OnGap | None = None,
     ) -> None:
         names = list(dict.fromkeys(full for name in topics for full in topic_names(name, prefix)))
         self._kinds = {name: kind for name in names if (kind := kind_of(name, prefix)) is not None}
@@ -96,13 +125,19 @@ class AffectConsumer:
             raise UsageError(f"{unread} cannot be read as typed records: name some of {', '.join(_KINDS)}")
         self._streams = None if streams is None else frozenset(streams)
         self._follow = follow
+        self._remember = remember
         self._seen = _Recent(remember)
         self._owners = Owners()
+        compacted = frozenset(name for name in names if _is_compacted(name, prefix))
+        self._continuity = Continuity(compacted, shared=group is not None)
+        self._on_gap = on_gap
         self._on_undecodable = on_undecodable
         self._waiting: deque[AnyRecord] = deque()
         self.undecodable = 0
         self.duplicates = 0
         self.superseded = 0
+        self.gaps = 0
+        self.crashes = 0
         self._bus = open_bus(bus_url, create=False)
         try:
             self._consumer = self._bus.consumer(names, group=group, start=start)
@@ -154,10 +189,12 @@ class AffectConsumer:
                 self._waiting.append(record)
 
     def _read(self, incoming: Incoming) -> AnyRecord | None:
-        if incoming.value is None:
+        self._continuity.passed(incoming)
+        kind = self._kinds[incoming.topic]
+        if incoming.value is None or (kind is JobStatus and incoming.key.endswith(_CANCEL)):
             return None
         try:
-            record = decode(incoming.value, self._kinds[incoming.topic], content_type(incoming.headers))
+            record = decode(incoming.value, kind, content_type(incoming.headers))
         except UndecodableRecord as error:
             self.undecodable += 1
             if self._on_undecodable is not None:
@@ -165,23 +202,42 @@ class AffectConsumer:
             return None
         if not self._is_wanted(record):
             return None
-        if isinstance(record, Envelope):
-            if self._seen.has((incoming.topic, record.id)):
-                self.duplicates += 1
-                return None
-            if self._owners.has_left((incoming.topic, record.stream), record):
-                self.superseded += 1
-                return None
+        if isinstance(record, Envelope) and not self._is_news(incoming, record):
+            return None
         return cast(AnyRecord, record)
+
+    def _is_news(self, incoming: Incoming, record: Envelope) -> bool:
+        """Whether the record has not come before and its writer still owned the stream; tells of gaps before it."""
+        repeated = self._remember > 0 and self._continuity.is_repeated(incoming, record)
+        if self._seen.has((incoming.topic, record.id)) or repeated:
+            self.duplicates += 1
+            return False
+        if self._owners.has_left((incoming.topic, record.stream), record):
+            self.superseded += 1
+            return False
+        for gap in self._continuity.take(incoming, record):
+            if gap.kind == "hole":
+                self.gaps += 1
+            else:
+                self.crashes += 1
+            if self._on_gap is not None:
+                self._on_gap(gap)
+        return True
 
     def _is_wanted(self, record: msgspec.Struct) -> bool:
         if self._streams is None:
             return True
-        if isinstance(record, Envelope):
+        if isinstance(record, Envelope | StreamDefinition | Job | JobStatus):
             return record.stream in self._streams
         if isinstance(record, RunRecord):
             return any(source.stream in self._streams for source in record.sources)
         return True
+
+
+def _is_compacted(name: str, prefix: str) -> bool:
+    return any(
+        name == topic.name and "compact" in topic.cleanup for topic in topics(TopicSettings(prefix=prefix)).all()
+    )
 
 
 class _Recent:

@@ -13,7 +13,8 @@ from streamer.bus.protocol import Bus, Incoming
 from streamer.bus.topics import content_type
 from streamer.client import Start, kind_of, topic_names
 from streamer.errors import UndecodableRecord
-from streamer.messages import CONTENT_TYPE, RunRecord, decode
+from streamer.messages import CONTENT_TYPE, Job, JobStatus, RunRecord, StreamDefinition, decode
+from streamer.source import redacted
 
 _FOLLOW_POLL_S = 0.5
 _END_POLL_S = 0.1
@@ -32,10 +33,10 @@ def lines(
     """One JSON object a record, with the record's own field names, in order per stream.
 
     `name` is `observations` (live and archive together; so are `windows` and `tracks`), another short name, or one
-    full topic name. `stream` keeps only that stream's records. With `meta` each line also has `_meta`: topic,
-    partition, offset, key and the time of the append. A tombstone is {"tombstone": key}; bytes that are no record
-    appear as {"undecodable": cause} with their `_meta`, and reading goes on.
-    Raises `UsageError` for a name that is no topic.
+    full topic name. `stream` keeps only that stream's records. The addresses of streams and jobs are shown without
+    their secrets. With `meta` each line also has `_meta`: topic, partition, offset, key and the time of the append.
+    A tombstone is {"tombstone": key}; bytes that are no record appear as {"undecodable": cause} with their `_meta`,
+    and reading goes on. Raises `UsageError` for a name that is no topic.
     """
     consumer = bus.consumer(topic_names(name, prefix), start=start)
     try:
@@ -50,14 +51,17 @@ def lines(
 def _is_of(incoming: Incoming, stream: str, prefix: str) -> bool:
     """Whether the key is the stream's, or in a state topic that of one of its tracks (escaped stream id / track).
 
-    A run, whose key is its own, is of each stream that it read.
+    A run and a job, whose keys are their own, are of each stream that they read.
     """
-    if kind_of(incoming.topic, prefix) is RunRecord:
+    kind = kind_of(incoming.topic, prefix, incoming.key)
+    if kind is RunRecord or kind is Job or kind is JobStatus:
         try:
-            run = decode(incoming.value or b"", RunRecord, content_type(incoming.headers))
+            record = decode(incoming.value or b"", kind, content_type(incoming.headers))
         except UndecodableRecord:
             return False
-        return any(source.stream == stream for source in run.sources)
+        if isinstance(record, Job | JobStatus):
+            return record.stream == stream
+        return isinstance(record, RunRecord) and any(source.stream == stream for source in record.sources)
     key = incoming.key.decode("utf-8", "surrogateescape")
     if incoming.topic.endswith(".state"):
         key = unquote(key.partition("/")[0], errors="surrogateescape")
@@ -83,10 +87,13 @@ def _line(incoming: Incoming, prefix: str, meta: bool) -> dict[str, Any]:
 
 
 def _decoded(incoming: Incoming, value: bytes, prefix: str) -> dict[str, Any]:
-    kind = kind_of(incoming.topic, prefix)
+    kind = kind_of(incoming.topic, prefix, incoming.key)
     form = content_type(incoming.headers)
     if kind is not None:
-        fields: dict[str, Any] = msgspec.to_builtins(decode(value, kind, form))
+        record = decode(value, kind, form)
+        if isinstance(record, StreamDefinition | Job | JobStatus):
+            record = msgspec.structs.replace(record, source=redacted(record.source))
+        fields: dict[str, Any] = msgspec.to_builtins(record)
         return fields
     try:  # snapshots and other inner records: as they are, with bytes in base 64
         tree = msgspec.json.decode(value) if form == CONTENT_TYPE["json"] else msgspec.msgpack.decode(value)

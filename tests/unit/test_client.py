@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Bus, Incoming, Outgoing
 from streamer.bus.topics import outgoing, topics
-from streamer.client import AffectConsumer, topic_names
+from streamer.client import AffectConsumer, Gap, topic_names
 from streamer.config import TopicSettings
 from streamer.errors import BusUnavailable, TopicMissing, UndecodableRecord, UsageError
-from streamer.messages import Observation, RunRecord, Status
+from streamer.messages import Job, JobCancel, JobStatus, Observation, RunRecord, Status, StreamDefinition, encode
 from streamer.types import Mode
 from tests.golden.records import OBSERVATION, RUN, STATUS, TRACK_LEFT, WINDOW
 
@@ -100,7 +101,7 @@ def test_a_repeated_record_is_dropped_within_the_last_few(bus: Bus, url: str) ->
     with AffectConsumer(url, follow=False, remember=0) as consumer:
         assert len(ids(consumer)) == 5
     with AffectConsumer(url, follow=False, remember=1) as consumer:
-        assert ids(consumer) == ["a-1", "a-2", "a-1", "a-3", "a-1"]
+        assert ids(consumer) == ["a-1", "a-2", "a-3"]  # beyond the remembered ids its number tells
 
 
 def test_a_former_owners_record_stays_when_it_is_late_and_goes_when_it_is_a_zombies(bus: Bus, url: str) -> None:
@@ -113,6 +114,114 @@ def test_a_former_owners_record_stays_when_it_is_late_and_goes_when_it_is_a_zomb
     with AffectConsumer(url, follow=False) as consumer:
         assert ids(consumer) == ["a-1", "a-2", "a-3", "a-6", "b-1"]
         assert consumer.superseded == 2
+
+
+def claimed(epoch: int, seq: int, stream: str = "a", **changes: object) -> Observation:
+    """A live record of an epoch that began at `100 * epoch` seconds, captured in it."""
+    fields: dict[str, object] = {"epoch": epoch, "epoch_time_s": 100.0 * epoch, "capture_time_s": 100.0 * epoch + seq}
+    fields |= {"prev_epoch": None, "prev_seq": None, "id": f"{stream}-{epoch}-{seq}", **changes}
+    return observation(seq, stream, **fields)
+
+
+def read(url: str, **options: Any) -> tuple[list[str], list[Gap], AffectConsumer]:
+    """Ids, gaps and the consumer, after everything was read."""
+    gaps: list[Gap] = []
+    with AffectConsumer(url, follow=False, on_gap=gaps.append, **options) as consumer:
+        return ids(consumer), gaps, consumer
+
+
+def test_a_hole_is_told_once_and_its_late_record_is_kept(bus: Bus, url: str) -> None:
+    write(bus, *(claimed(5, seq) for seq in (0, 1, 5, 6, 3, 3, 7)), claimed(5, 0, "b"), claimed(5, 1, "b"))
+    read_ids, gaps, consumer = read(url, remember=1)
+    assert read_ids == ["a-5-0", "a-5-1", "a-5-5", "a-5-6", "a-5-3", "a-5-7", "b-5-0", "b-5-1"]
+    assert gaps == [Gap("affect.observations", "a", 5, 2, 4, run=OBSERVATION.run)]
+    assert (consumer.gaps, consumer.crashes, consumer.duplicates) == (1, 0, 1)
+
+
+def test_a_hole_at_the_beginning_of_the_next_epoch_is_told_and_the_middle_of_the_first_is_not(
+    bus: Bus, url: str
+) -> None:
+    write(bus, claimed(5, 40), claimed(5, 41), claimed(6, 2))
+    assert read(url)[1] == [Gap("affect.observations", "a", 6, 0, 1, run=OBSERVATION.run)]
+
+
+def test_from_the_latest_on_nothing_is_missing(bus: Bus, url: str) -> None:
+    write(bus, claimed(5, 0))
+    with AffectConsumer(url, start="latest") as consumer:
+        write(bus, claimed(5, 7), claimed(5, 8))
+        assert [next(consumer).seq for _ in range(2)] == [7, 8]  # type: ignore[union-attr]  # observations
+        assert consumer.gaps == 0
+
+
+@pytest.mark.parametrize(
+    ("prev_seq", "crash"),
+    [
+        (2, None),  # handed over after its last record
+        (1, (3, None)),  # the snapshot is older than what was read: what came after that nobody knows
+        (None, (3, None)),  # killed before the first snapshot
+        (6, (3, 6)),  # the snapshot knew of records that never came
+    ],
+)
+def test_a_new_epoch_says_what_the_crash_before_may_have_cost(
+    bus: Bus, url: str, prev_seq: int | None, crash: tuple[int, int | None] | None
+) -> None:
+    write(bus, *(claimed(5, seq) for seq in range(3)), claimed(9, 0, prev_epoch=5, prev_seq=prev_seq), claimed(9, 1))
+    _, gaps, consumer = read(url)
+    expected = [] if crash is None else [Gap("affect.observations", "a", 5, *crash, "crash", OBSERVATION.run)]
+    assert gaps == expected
+    assert (consumer.gaps, consumer.crashes) == (0, len(expected))
+
+
+def test_an_older_epochs_late_records_stay_in_order_and_are_no_gap(bus: Bus, url: str) -> None:
+    late = [claimed(5, seq) for seq in (2, 3, 3)]
+    write(bus, claimed(5, 0), claimed(5, 1), claimed(9, 0), claimed(9, 1), *late, claimed(9, 2))
+    read_ids, gaps, consumer = read(url)
+    assert read_ids == ["a-5-0", "a-5-1", "a-9-0", "a-9-1", "a-5-2", "a-5-3", "a-9-2"]
+    assert gaps == []
+    assert (consumer.duplicates, consumer.superseded) == (1, 0)
+
+
+def test_the_archive_counts_by_run(bus: Bus, url: str) -> None:
+    def at(run: str, seq: int) -> Observation:
+        return observation(seq, run=run, epoch=0, epoch_time_s=None, id=f"{run}-{seq}")
+
+    write(bus, at("r", 0), at("s", 0), at("r", 1), at("s", 1), at("s", 3), at("r", 0), mode="archive")
+    read_ids, gaps, _ = read(url, remember=1)
+    assert read_ids == ["r-0", "s-0", "r-1", "s-1", "s-3"]
+    assert gaps == [Gap("affect.archive.observations", "a", 0, 2, 2, run="s")]
+    assert read(url, group="g")[1] == []  # another member may read part of it
+
+
+def test_status_is_compacted_so_its_holes_are_none(bus: Bus, url: str) -> None:
+    def at(seq: int, **changes: object) -> Status:
+        fields: dict[str, object] = {"seq": seq, "id": f"s-{seq}", **changes}
+        return msgspec.structs.replace(STATUS, **fields)
+
+    write(bus, at(1), at(9), at(9))
+    write(bus, *(at(0, stream="file", epoch=0, epoch_time_s=None, id=f"f-{n}") for n in range(2)))
+    with AffectConsumer(url, ["status"], follow=False, remember=1) as consumer:
+        assert sorted(r.id for r in consumer if isinstance(r, Status)) == ["f-0", "f-1", "s-1", "s-9"]
+        assert (consumer.gaps, consumer.duplicates) == (0, 1)
+
+
+def test_streams_and_jobs_are_read_by_type_and_cancels_are_passed_over(bus: Bus, url: str) -> None:
+    names = topics(SETTINGS)
+    definition = StreamDefinition(stream="a", source="testsrc:")
+    job = Job(job="j", batch="b", stream="a", source="clip.mp4")
+    status = JobStatus(job="j", batch="b", stream="a", source="clip.mp4", state="running")
+    producer = bus.producer()
+    producer.send(
+        [
+            Outgoing(names.streams.name, 0, b"a", encode(definition)),
+            Outgoing(names.jobs.name, 0, b"j", encode(job)),
+            Outgoing(names.jobs_status.name, 0, b"j/cancel", encode(JobCancel(job="j"))),
+            Outgoing(names.jobs_status.name, 0, b"j", encode(status)),
+        ]
+    )
+    for streams, expected in ((None, [definition, job, status]), ({"other"}, [])):
+        with AffectConsumer(url, ["streams", "jobs", "jobs.status"], streams=streams, follow=False) as consumer:
+            assert list(consumer) == expected
+            assert consumer.undecodable == 0
 
 
 def test_what_is_no_record_is_counted_told_and_passed_over(bus: Bus, url: str) -> None:
@@ -160,7 +269,7 @@ def test_following_waits_for_what_comes(bus: Bus, url: str) -> None:
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [(["observation"], "there is no topic"), (["jobs"], "cannot be read as typed"), ([], "no topic")],
+    [(["observation"], "there is no topic"), (["state"], "cannot be read as typed"), ([], "no topic")],
 )
 def test_a_wrong_topic_is_wrong_use(url: str, names: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):

@@ -15,6 +15,7 @@ from streamer.bus.protocol import Bus, Outgoing
 from streamer.bus.topics import outgoing, state_record, topics
 from streamer.config import TopicSettings
 from streamer.errors import UsageError
+from streamer.messages import Job, JobCancel, JobStatus, StreamDefinition, encode
 from streamer.tail import lines
 from tests.golden.records import OBSERVATION, RUN, STATUS
 
@@ -96,8 +97,26 @@ def test_bytes_that_are_no_record_are_shown_with_their_place(bus: Bus) -> None:
         "k\\xff",
     )
     assert second["id"] == OBSERVATION.id
-    write(bus, Outgoing("affect.jobs", 0, b"k", b"\xc1"), Outgoing("affect.jobs", 1, b"k", b"\x05"))
-    assert ["undecodable" in line for line in read(bus, "jobs")] == [True, False]
+    write(bus, Outgoing("affect.state", 0, b"k", b"\xc1"), Outgoing("affect.state", 1, b"k", b"\x05"))
+    assert ["undecodable" in line for line in read(bus, "state")] == [True, False]
+
+
+def test_streams_and_jobs_are_shown_without_secrets_and_by_stream(bus: Bus) -> None:
+    camera = "http://user:secret@127.0.0.1/a"
+    job = JobStatus(job="j", batch="b", stream="a", source=camera, state="done")
+    write(
+        bus,
+        Outgoing("affect.streams", 0, b"a", encode(StreamDefinition(stream="a", source=camera))),
+        Outgoing("affect.jobs", 0, b"j", encode(Job(job="j", batch="b", stream="a", source=camera))),
+        Outgoing("affect.jobs.status", 0, b"j", encode(job)),
+        Outgoing("affect.jobs.status", 0, b"j/cancel", encode(JobCancel(job="j"))),
+    )
+    for name in ("streams", "jobs", "jobs.status"):
+        first = read(bus, name, stream="a")[0]
+        assert first["stream"] == "a"
+        assert "secret" not in first["source"]
+        assert read(bus, name, stream="b") == []
+    assert [line.get("state") for line in read(bus, "jobs.status")] == ["done", None]
 
 
 def test_following_goes_on_and_latest_skips_what_is_there(bus: Bus) -> None:

@@ -110,12 +110,14 @@ class Tracker:
                 )
             ]
             next_number, media_time_s = int(snapshot["next_number"]), float(snapshot["media_time_s"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SnapshotRefused(f"damaged tracker snapshot: {error}") from error
         numbers = [track.number for track in tracks]
         if numbers != sorted(set(numbers)) or not all(0 < number < next_number for number in numbers):
             raise SnapshotRefused("damaged tracker snapshot: track numbers do not rise below the next one")
-        if not all(math.isfinite(value) for track in tracks for values in track.motion.state for value in values):
+        times_s = [media_time_s, *(time_s for track in tracks for time_s in (track.born_s, track.seen_s))]
+        states = (value for track in tracks for values in track.motion.state for value in values)
+        if not all(map(math.isfinite, times_s)) or not all(map(math.isfinite, states)):
             raise SnapshotRefused("damaged tracker snapshot: a number is not finite")
         self._tracks, self._next_number, self._media_time_s = tracks, next_number, media_time_s
 

@@ -24,7 +24,6 @@ from streamer.state.track import TrackState
 from streamer.state.va import derived, origin, within
 from streamer.types import Counters, Embedding, FaceObservation, FrameFaces
 
-
 BURIED_KEYS = 1000
 
 

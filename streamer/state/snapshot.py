@@ -135,6 +135,12 @@ def take(
     return SnapshotSet(puts, tombstones)
 
 
+def keys_of(actor: StreamActor) -> list[bytes]:
+    """Everything that may be stored of the stream: what to delete when it is over and nobody is to go on from it."""
+    living = (name for track in actor.tracks.values() for name in track.stored_keys)
+    return list(dict.fromkeys([*actor.buried, *actor.tombstones, *living, *actor.stored_keys]))
+
+
 def restore(
     context: StreamContext,
     settings: StateSettings,

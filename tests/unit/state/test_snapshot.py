@@ -18,7 +18,7 @@ from streamer.state.codec import PART_BYTES, peek, seal, stream_key, track_key, 
 from streamer.state.head_batch import HeadNeeds
 from streamer.state.heads import MeanHead, PassthroughHead, TemporalHead
 from streamer.state.records import StreamContext
-from streamer.state.snapshot import Restored, SnapshotSet, restore, take
+from streamer.state.snapshot import Restored, SnapshotSet, keys_of, restore, take
 from streamer.types import Counters, FrameFaces
 from tests.unit.state.scenes import (
     ArithmeticHead,
@@ -162,6 +162,99 @@ def test_a_take_over_numbers_anew_and_names_the_epoch_before() -> None:
     unbroken = actor_for(head, WINDOW, live(7))
     whole = [r for r in run(unbroken, head, scene) if isinstance(r, Observation)]
     assert [o.probs for o in seen] == [o.probs for o in whole[6:]]
+
+
+def test_a_take_over_of_a_take_over_is_restored_until_a_whole_block_has_passed_again() -> None:
+    head = MeanHead()  # its block is WINDOW
+    scene = [frame(i, [face(0, probs_of(np.random.default_rng(i)))]) for i in range(20)]
+    store = Store()
+    actor = actor_for(head, WINDOW, live(1))
+    states, ages = [], []
+    for epoch, (begin, end) in enumerate(((0, 2), (2, 4), (4, 12), (12, 20)), start=1):
+        if epoch > 1:
+            actor = resume(store.values, head, live(epoch)).actor
+        seen = [record for record in run(actor, head, scene[begin:end]) if isinstance(record, Observation)]
+        states += [record.state for record in seen]
+        ages += [record.state_age_s for record in seen]
+        assert {(record.epoch, record.track.epoch) for record in seen} == {(epoch, 1)}
+        assert (seen[0].seq, seen[0].prev_epoch) == (0, epoch - 1 if epoch > 1 else None)
+        store.write(take(actor, {}, None))
+    warm_again = ["restored"] * 3 + ["warm"] * 5
+    assert states == ["cold"] * 2 + ["restored"] * 2 + warm_again + warm_again
+    assert ages == [round(i / 25, 6) for i in range(20)]
+
+
+def test_a_restart_under_the_same_epoch_changes_neither_state_nor_age() -> None:
+    head = MeanHead()
+    scene = [frame(i, [face(0, probs_of(np.random.default_rng(i)))]) for i in range(8)]
+    actor = actor_for(head, WINDOW, live(1))
+    run(actor, head, scene[:2])
+    again = resume(take(actor, {}, None).puts, head, live(1)).actor
+    again.begin_session("1.1")
+    seen = [record for record in run(again, head, scene[2:]) if isinstance(record, Observation)]
+    assert [record.state for record in seen] == ["cold"] + ["warm"] * 5
+    assert [(record.session, record.seq) for record in seen] == [("1.1", i) for i in range(2, 8)]
+
+
+class TestLateOwners:
+    """A zombie wrote once more after it had lost the stream: its values lie over those of the owner after it."""
+
+    def two_owners(self) -> tuple[SnapshotSet, SnapshotSet]:
+        """What the zombie (epoch 3) writes late, and what the owner (epoch 5) wrote before that."""
+        head, rng = PassthroughHead(), np.random.default_rng(0)
+        first = actor_for(head, WINDOW, live(3))
+        step(first, head, frame(0, [face(1, probs_of(rng)), face(2, probs_of(rng))]))
+        owner = resume(take(first, {"by": 3}, None).puts, head, live(5)).actor
+        step(first, head, frame(1, [face(1, probs_of(rng)), face(2, probs_of(rng))]))
+        step(owner, head, frame(1, [face(1, probs_of(rng)), face(2, probs_of(rng)), face(3, probs_of(rng))]))
+        return take(first, {"by": 3}, None), take(owner, {"by": 5}, None)
+
+    def test_a_late_track_starts_cold_and_the_others_go_on(self) -> None:
+        late, good = self.two_owners()
+        key = track_key("lobby", Track(epoch=3, number=1))
+        restored = resume(good.puts | {key: late.puts[key]}, PassthroughHead(), live(8))
+        assert [track.number for track, _ in restored.cold] == [1]
+        assert "of epoch 3 and the stream's of 5" in restored.cold[0][1]
+        assert sorted(restored.actor.tracks) == [2, 3]
+        assert take(restored.actor, {}, None).tombstones == [key]
+
+    def test_a_late_checkpoint_goes_on_with_its_own_tracks_and_names_the_owner_it_did_not_know(self) -> None:
+        late, good = self.two_owners()
+        key = track_key("lobby", Track(epoch=3, number=1))
+        values = good.puts | {name: late.puts[name] for name in (key, b"lobby")}
+        restored = resume(values, PassthroughHead(), live(8))
+        assert restored.position == {"by": 3}
+        assert [track.number for track, _ in restored.cold] == [2]
+        assert sorted(restored.actor.tracks) == [1]
+        status = restored.actor.status("live", Counters())
+        assert (status.prev_epoch, status.prev_seq) == (5, None)
+        gone = {track_key("lobby", Track(epoch=epoch, number=n)) for epoch, n in ((3, 2), (5, 3))}
+        assert set(take(restored.actor, {}, None).tombstones) == gone
+
+    def test_what_a_later_owner_wrote_is_not_taken_by_an_earlier(self) -> None:
+        late, good = self.two_owners()
+        key = track_key("lobby", Track(epoch=3, number=1))
+        restored = resume(late.puts | {key: good.puts[key]}, PassthroughHead(), live(4))
+        assert [track.number for track, _ in restored.cold] == [1]
+        assert restored.actor.recorder.previous is not None
+        assert restored.actor.recorder.previous.epoch == 3
+
+
+def test_a_full_snapshot_deletes_again_what_may_not_have_arrived() -> None:
+    head, rng = PassthroughHead(), np.random.default_rng(0)
+    actor = actor_for(head, WINDOW)
+    keys = [track_key("lobby", Track(epoch=0, number=i)) for i in range(2)]
+    step(actor, head, frame(0, [face(0, probs_of(rng)), face(1, probs_of(rng))]))
+    take(actor, {}, None)
+    step(actor, head, frame(1, [face(1, probs_of(rng))], ended=[0]))
+    assert take(actor, {}, None).tombstones == [keys[0]]
+    step(actor, head, frame(2, ended=[1]))
+    assert take(actor, {}, None).tombstones == [keys[1]]
+    assert take(actor, {}, None).tombstones == []
+    assert take(actor, {}, None, full=True).tombstones == keys
+    step(actor, head, frame(3, [face(2, probs_of(rng))]))
+    take(actor, {}, None)
+    assert set(keys_of(actor)) == {*keys, track_key("lobby", Track(epoch=0, number=2)), b"lobby"}
 
 
 def test_the_epoch_before_is_remembered_until_a_topic_has_its_first_record() -> None:

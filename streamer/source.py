@@ -13,6 +13,7 @@ from streamer.messages import Mode
 
 Kind = Literal["file", "images", "http", "webcam", "testsrc"]
 
+MAX_ID_LENGTH = 100
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 _MASKED = r"(?:token|key|secret|sig|signature|password|passwd|pass|pwd|auth|credential|session|user|username)"
@@ -39,6 +40,11 @@ class Source:
     def name(self) -> str:
         """The address as people may read it: no secrets, printable."""
         return redacted(self.url)
+
+
+def is_stream_id(text: str) -> bool:
+    """Whether `text` can be a stream's id: letters and digits of any script, `.`, `_`, `-`, `~`; at most 100."""
+    return 0 < len(text) <= MAX_ID_LENGTH and text not in (".", "..") and all(c.isalnum() or c in "._-~" for c in text)
 
 
 def redacted(text: str) -> str:

@@ -8,7 +8,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-MAX_LENGTH = 100
+from streamer.source import MAX_ID_LENGTH as MAX_LENGTH
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.fleet.starts import LONGEST_PAUSE_S, PERMANENT, PERMANENT_PAUSE_S, SLOW_OPENING_S, StartGate
+
+
+def gate(host_starts: int = 4, starts_per_s: float = 10.0) -> StartGate:
+    return StartGate(host_starts, starts_per_s, random.Random(1))
+
+
+def test_a_host_is_opened_a_few_at_a_time_and_holds_up_no_other() -> None:
+    starts = gate(host_starts=2)
+    for k in range(4):
+        starts.want(f"a{k}", "a", 0.0)
+    starts.want("b", "b", 0.0)
+    assert starts.due(0.0) == ["a0", "a1", "b"]
+    assert starts.due(1.0) == []
+    starts.opened("a0", 1.0)
+    assert starts.due(1.0) == ["a2"]
+    starts.failed("a1", "unreachable", 1.0)
+    assert starts.due(1.0) == ["a3"]
+
+
+def test_starts_are_spread_over_time() -> None:
+    starts = gate(starts_per_s=10.0)
+    for k in range(100):
+        starts.want(f"s{k:03}", None, 0.0)
+    assert len(starts.due(0.0)) == 10
+    assert len(starts.due(0.5)) == 5
+    assert len(starts.due(60.0)) == 10, "what was not used is not saved up"
+
+
+def test_pauses_grow_to_a_minute_and_begin_anew_once_it_ran() -> None:
+    starts = gate()
+    starts.want("s", None, 0.0)
+    now_s, pauses = 0.0, []
+    for _ in range(12):
+        assert starts.due(now_s) == ["s"]
+        pauses.append(starts.failed("s", "unreachable", now_s))
+        assert starts.due(now_s + pauses[-1] * 0.99) == []
+        now_s += pauses[-1]
+    assert all(
+        0.5 * min(LONGEST_PAUSE_S, 2.0**k) <= pause <= min(LONGEST_PAUSE_S, 2.0**k) for k, pause in enumerate(pauses)
+    )
+    starts.due(now_s)
+    starts.opened("s", now_s)
+    assert starts.failed("s", "unreachable", now_s + 1.0) > 20.0, "it only flaps"
+    starts.due(now_s + 100.0)
+    starts.opened("s", now_s + 100.0)
+    assert starts.failed("s", "unreachable", now_s + 200.0) <= 1.0
+
+
+@pytest.mark.parametrize("cause", sorted(PERMANENT))
+def test_what_somebody_must_put_right_is_tried_every_few_minutes(cause: str) -> None:
+    starts = gate()
+    starts.want("s", None, 0.0)
+    starts.due(0.0)
+    assert PERMANENT_PAUSE_S / 2 <= starts.failed("s", cause, 0.0) <= PERMANENT_PAUSE_S
+
+
+def test_an_opening_that_hangs_gives_its_place_away() -> None:
+    starts = gate(host_starts=1)
+    starts.want("hangs", "a", 0.0)
+    starts.want("next", "a", 0.0)
+    assert starts.due(0.0) == ["hangs"]
+    assert starts.due(SLOW_OPENING_S - 1.0) == []
+    assert starts.due(SLOW_OPENING_S) == ["next"]
+
+
+def test_a_lost_place_costs_no_pause_and_what_is_forgotten_never_starts() -> None:
+    starts = gate()
+    for name in "ab":
+        starts.want(name, None, 0.0)
+    starts.due(0.0)
+    starts.interrupted("a", 1.0)
+    starts.interrupted("b", 1.0)
+    starts.forget("b")
+    assert starts.due(1.0) == ["a"]
+    assert starts.wanted() == {"a"}
+    assert starts.failed("b", "unreachable", 1.0) == 0.0
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(1, 200),
+    n_hosts=st.integers(1, 6),
+    host_starts=st.integers(1, 8),
+    starts_per_s=st.floats(0.5, 50.0),
+)
+def test_after_a_switch_came_back_all_cameras_run_in_the_end(
+    seed: int, n: int, n_hosts: int, host_starts: int, starts_per_s: float
+) -> None:
+    """Every camera refuses while the switch starts and answers afterwards, most of the time."""
+    rng = random.Random(seed)
+    starts = StartGate(host_starts, starts_per_s, rng)
+    hosts = {f"cam{k:03}": f"host{k % n_hosts}" for k in range(n)}
+    for name, host in hosts.items():
+        starts.want(name, host, 0.0)
+    opening: dict[str, float] = {}
+    running: set[str] = set()
+    begun_s: list[float] = []
+    now_s = 0.0
+    back_s = 20.0
+    while len(running) < n:
+        for name in starts.due(now_s):
+            opening[name] = now_s + rng.uniform(0.1, 2.0)
+            begun_s.append(now_s)
+        for host in set(hosts.values()):
+            assert sum(hosts[name] == host for name in opening) <= host_starts
+        for name in [name for name, done_s in opening.items() if done_s <= now_s]:
+            del opening[name]
+            if now_s > back_s and rng.random() < 0.9:
+                starts.opened(name, now_s)
+                running.add(name)
+            else:
+                starts.failed(name, "unreachable", now_s)
+        now_s += 0.1
+        assert now_s < 3600.0, f"{n - len(running)} cameras never started"
+    burst = max(1.0, starts_per_s)
+    for k, since_s in enumerate(begun_s):  # in no ten seconds more than what they hold and one burst
+        in_window = sum(1 for other_s in begun_s[k : k + 1000] if other_s < since_s + 10.0)
+        assert in_window <= 10.0 * starts_per_s + burst + 1e-6

@@ -29,12 +29,11 @@ def drain(bus: Bus, topics: Sequence[str]) -> Iterator[Incoming]:
     """Everything committed in `topics` until now, partition by partition in order; leaves no group behind."""
     consumer = bus.consumer(topics, group=None, start="earliest", isolation="read_committed")
     try:
-        while True:
+        may_be_more = False  # a full batch says so; asking the broker for the end costs a round trip
+        while may_be_more or not consumer.at_end():
             batch = consumer.poll(POLL_S, MAX_RECORDS)
             yield from batch
-            # A full batch says there may be more; asking the broker for the end costs a round trip.
-            if len(batch) < MAX_RECORDS and consumer.at_end():
-                return
+            may_be_more = len(batch) == MAX_RECORDS
     finally:
         consumer.close()
 

@@ -1,14 +1,16 @@
-"""A stream's checkpoints: where they lie on the bus, what they are taken from, and what resumes from them."""
+"""A stream's checkpoints: what they are taken from, and what resumes from them. Computes only; see `state_reader`."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from streamer import log
-from streamer.bus.protocol import Bus, Outgoing
-from streamer.bus.topics import partition_of, state_record, topics
+from streamer.bus.protocol import Outgoing
+from streamer.bus.topics import state_record
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import SnapshotRefused
@@ -17,21 +19,26 @@ from streamer.pipeline import Models, StreamState
 from streamer.state.actor import StreamActor
 from streamer.state.codec import stream_key
 from streamer.state.records import StreamContext
-from streamer.state.snapshot import restore, take
+from streamer.state.snapshot import Restored, keys_of, restore, take
 from streamer.types import Counters
 from streamer.worker.lane import Lane
+from streamer.worker.state_reader import place_of
 
 RESULT_SECTIONS = ("models", "detect", "track", "quality", "state")
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """What a checkpoint gave: nothing (`media_time_s` None), a place to go on from, or a stream that is `done`."""
+    """What a checkpoint gave: nothing (`media_time_s` None), a place to go on from, or a stream that is `done`.
+
+    `cold_reason` says why something that was there was not taken up: all of it, or some of the tracks.
+    """
 
     media_time_s: float | None = None
     done: bool = False
     failure: str | None = None
     message: str | None = None
+    cold_reason: str | None = None
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,20 +72,19 @@ def options_digest(config: Config) -> bytes:
 
 
 class Checkpoints:
-    """Takes and finds the checkpoints of a child's streams.
+    """Takes the checkpoints of a child's streams, and gives lanes their state back from them. Owned by its loop."""
 
-    On the bus an archive's keys carry its run behind the stream, so that runs of one file with other models do not
-    forget each other: each stays finished, or goes on where it was.
-    """
-
-    def __init__(self, bus: Bus, config: Config, models: Models, clock: Clock) -> None:
-        self._bus = bus
+    def __init__(self, config: Config, models: Models, clock: Clock) -> None:
         self._config = config
         self._models = models
         self._clock = clock
 
-    def resume(self, lane: Lane) -> Resumption:
-        """Give the lane its state: from its checkpoint when there is one of this very work, else a fresh one."""
+    def resume(self, lane: Lane, values: Mapping[bytes, bytes]) -> Resumption:
+        """Give the lane its state: from `values` (see `StateReader.fetch`) where they fit this work, else a fresh one.
+
+        A live stream goes on from whoever left the values. One that had ended begins anew, unless it is the same
+        invocation that asks again.
+        """
         context = StreamContext(
             stream=lane.stream,
             run=lane.run,
@@ -87,23 +93,32 @@ class Checkpoints:
             precision=self._models.precision,
             mode=lane.mode,
             epoch=lane.epoch,
+            epoch_time_s=lane.epoch_time_s,
             valence_arousal_trained_on=self._models.expression.valence_arousal_trained_on,
         )
-        values = self._stored(lane)
-        # A live stream is taken up again only from a child of the same invocation: an older one's faces are gone.
-        if values and (lane.mode == "archive" or lane.restarts):
+        reason = None
+        if stream_key(lane.stream) in values:
             try:
-                return self._restored(lane, context, values)
+                found = restore(context, self._config.state, self._models.head.needs, lane.counters, values)
+                if lane.mode == "archive" or lane.restarts or not found.done:
+                    return self._restored(lane, found)
             except SnapshotRefused as refused:
-                log.info("checkpoint.refused", stream=lane.stream, reason=str(refused))
+                reason = str(refused)
+                log.info("checkpoint.refused", stream=lane.stream, reason=reason)
+        elif values:
+            reason = f"what is left of {lane.stream} is older than checkpoint.grace_s allows"
         actor = StreamActor(context, self._config.state, self._models.head.needs, lane.counters)
         own = stream_key(lane.stream)
         actor.tombstones = [key for key in values if key != own]
         lane.state = StreamState(Tracker(self._config.track), actor, lane.counters)
-        return Resumption()
+        return Resumption(cold_reason=reason)
 
-    def take(self, lane: Lane) -> list[Outgoing]:
-        """What to write so that the lane can go on from here; nothing when it has no state."""
+    def take(self, lane: Lane, full: bool = False) -> list[Outgoing]:
+        """What to write so that the lane can go on from here; nothing when it has no state.
+
+        Must be written before the next `take`; where it was not, that one must be `full`. The first under a new epoch
+        is full by itself.
+        """
         state = lane.state
         if state is None:
             return []
@@ -124,40 +139,37 @@ class Checkpoints:
             message=str(failure) if failure else None,
         )
         plain = msgspec.to_builtins(position)
-        snapshot = take(state.actor, plain, state.tracker.snapshot(), done=lane.finished)
-        # What another run left under a key that is in use again is replaced, not removed.
-        gone = [key for key in snapshot.tombstones if key not in snapshot.puts]
+        snapshot = take(state.actor, plain, state.tracker.snapshot(), full=full, done=lane.finished)
         return [
             *(self._record(lane, key, value) for key, value in snapshot.puts.items()),
-            *(self._record(lane, key, None) for key in gone),
+            *self._deletions(lane, snapshot.tombstones),
         ]
+
+    def last(self, lane: Lane) -> list[Outgoing]:
+        """What to write when a lane ends for good (its tracks are closed; nobody is to go on from it).
+
+        A finished stream is remembered as done, an archive's place is kept; of a live stream that was closed nothing
+        stays.
+        """
+        if lane.state is None or lane.mode == "archive" or lane.finished:
+            return self.take(lane)
+        return [*self._deletions(lane, keys_of(lane.state.actor))]
+
+    def _deletions(self, lane: Lane, keys: Iterable[bytes]) -> Iterable[Outgoing]:
+        return (self._record(lane, key, None) for key in keys)
 
     def _record(self, lane: Lane, key: bytes, value: bytes | None) -> Outgoing:
         own = stream_key(lane.stream)
-        place = _place(lane) + key.removeprefix(own)
+        place = place_of(lane) + key.removeprefix(own)
         epoch = lane.epoch if value is None else None
         return state_record(self._config.topics, lane.mode, lane.stream, value, key=place, epoch=epoch)
 
-    def _stored(self, lane: Lane) -> dict[bytes, bytes]:
-        names = topics(self._config.topics)
-        topic = names.archive_state if lane.mode == "archive" else names.state
-        place, own = _place(lane), stream_key(lane.stream)
-        found = self._bus.latest(topic.name, partition_of(lane.stream, topic.partitions))
-        return {
-            own + key.removeprefix(place): record.value
-            for key, record in found.items()
-            if record.value is not None and (key == place or key.startswith(place + b"/"))
-        }
-
-    def _restored(self, lane: Lane, context: StreamContext, values: dict[bytes, bytes]) -> Resumption:
-        found = restore(context, self._config.state, self._models.head.needs, lane.counters, values)
-        try:
-            position = msgspec.convert(found.position, Position)
-        except msgspec.ValidationError as error:
-            raise SnapshotRefused(f"the snapshot's position is none of this program: {error}") from error
+    def _restored(self, lane: Lane, found: Restored) -> Resumption:
+        position = _position(found)
         tracker = Tracker(self._config.track)
         tracker.restore(found.tracker)
-        lane.go_on_from(position.counters, anew=not found.done and lane.source.kind != "webcam")
+        counts_on = found.done or lane.source.kind == "webcam" or lane.order.repeat
+        lane.go_on_from(position.counters, anew=not counts_on)
         lane.state = StreamState(
             tracker,
             found.actor,
@@ -173,10 +185,24 @@ class Checkpoints:
             # new connection counts from there.
             now_s = self._clock.wall_s()
             lane.join_at_s = position.media_time_s + max(0.0, now_s - (position.wall_s or now_s))
-        return Resumption(position.media_time_s, found.done, position.failure, position.message)
+        reason = None
+        if found.cold:
+            n, of = len(found.cold), len(found.cold) + len(found.actor.tracks)
+            reason = f"{n} of {of} tracks of {lane.stream} start anew: {found.cold[0][1]}"
+            log.info("checkpoint.tracks_refused", stream=lane.stream, n=n, of=of, reason=found.cold[0][1])
+        return Resumption(position.media_time_s, found.done, position.failure, position.message, reason)
 
 
-def _place(lane: Lane) -> bytes:
-    """The key under which the lane's own checkpoint lies; what belongs to it follows behind a slash."""
-    own = stream_key(lane.stream)
-    return own + b"/" + stream_key(lane.run) if lane.mode == "archive" else own
+def _position(found: Restored) -> Position:
+    """Raises `SnapshotRefused` for what this program would not have written."""
+    try:
+        position = msgspec.convert(found.position, Position)
+    except msgspec.ValidationError as error:
+        raise SnapshotRefused(f"the snapshot's position is none of this program: {error}") from error
+    times_s = (position.media_time_s, position.wall_s or 0.0)
+    counts = (position.next_index, position.n_tracks, *position.dropped.values())
+    if not all(map(math.isfinite, times_s)) or min(counts) < 0:
+        raise SnapshotRefused("the snapshot's position holds a time or a count that is none")
+    if not isinstance(found.tracker, dict):
+        raise SnapshotRefused("the snapshot's tracker is none of this program")
+    return position

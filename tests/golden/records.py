@@ -8,14 +8,19 @@ import msgspec
 
 from streamer.messages import (
     Bare,
+    Claim,
     DeadLetter,
     Format,
+    Job,
+    JobCancel,
+    JobStatus,
     Observation,
     ProbsSpan,
     RunRecord,
     SourceResult,
     Span,
     Status,
+    StreamDefinition,
     Track,
     TrackEvent,
     TrackSummary,
@@ -186,6 +191,49 @@ DEAD_LETTER = DeadLetter(
     message="not a Job record: Input data was truncated",
     value=b"\x82\xa1\xff",
 )
+DEFINITION = StreamDefinition(
+    stream=_STREAM,
+    source="http://127.0.0.1:8080/entrance.m3u8",
+    sample_fps=12.5,
+    priority=2,
+    repeat=True,
+    updated_s=1700000000.5,
+)
+CLAIM = Claim(stream=_STREAM, worker="worker-1")
+JOB = Job(
+    job="j-5d41402abc4b2a76",
+    batch="b-1",
+    stream="entrance",
+    source="entrance.mp4",
+    run=_RUN,
+    head="gru",
+    attempt=2,
+    not_before_s=1700000030.0,
+    submitted_s=1700000000.0,
+)
+JOB_STATUS = JobStatus(
+    job="j-5d41402abc4b2a76",
+    batch="b-1",
+    stream="entrance",
+    source="entrance.mp4",
+    run=_RUN,
+    state="retrying",
+    attempt=2,
+    starts=3,
+    state_from=4711,
+    media_time_s=12.48,
+    duration_s=60.0,
+    decoded=312,
+    analysed=312,
+    faces=300,
+    records=340,
+    cause="source_missing",
+    message="no such file",
+    submitted_s=1700000000.0,
+    started_s=1700000001.0,
+    updated_s=1700000002.0,
+)
+JOB_CANCEL = JobCancel(job="j-5d41402abc4b2a76", requested_s=1700000003.0)
 RECORDS: dict[str, msgspec.Struct] = {
     "observation": OBSERVATION,
     "observation_low_quality": LOW_QUALITY,
@@ -194,6 +242,11 @@ RECORDS: dict[str, msgspec.Struct] = {
     "status": STATUS,
     "run": RUN,
     "dead_letter": DEAD_LETTER,
+    "stream_definition": DEFINITION,
+    "claim": CLAIM,
+    "job": JOB,
+    "job_status": JOB_STATUS,
+    "job_cancel": JOB_CANCEL,
 }
 
 

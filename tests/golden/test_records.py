@@ -14,22 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.errors import UndecodableRecord
-from streamer.messages import (
-    CONTENT_TYPE,
-    SCHEMA_VERSION,
-    DeadLetter,
-    Format,
-    Observation,
-    RunRecord,
-    Status,
-    TrackEvent,
-    Window,
-    decode,
-    encode,
-)
+from streamer.messages import CONTENT_TYPE, SCHEMA_VERSION, Format, Observation, decode, encode
+from streamer.schema import RECORDS as KINDS
 from tests.golden.records import DATA, FORMATS, OBSERVATION, RECORDS
-
-KINDS: tuple[type[msgspec.Struct], ...] = (Observation, Window, TrackEvent, Status, RunRecord, DeadLetter)
 
 
 def golden(name: str, format: Format) -> bytes:

@@ -1,38 +1,42 @@
-"""What the messages are, for machines (JSON Schema) and for people (the tables in docs/messages.md).
-
-`python -m streamer.schema docs/messages.md` writes the tables anew.
-"""
+"""What the messages are and what each of their fields says: the words of the tables and of the schemas."""
 
 from __future__ import annotations
 
-import re
-import sys
-import typing
-from pathlib import Path
-from types import NoneType
-from typing import Any
-
 import msgspec
 
-from streamer.bus.topics import Topics, topics
-from streamer.config import TopicSettings
 from streamer.messages import (
     Bare,
+    Claim,
     DeadLetter,
-    Envelope,
+    Job,
+    JobCancel,
+    JobStatus,
     Observation,
     ProbsSpan,
     RunRecord,
     SourceResult,
     Span,
     Status,
+    StreamDefinition,
     Track,
     TrackEvent,
     TrackSummary,
     Window,
 )
 
-RECORDS: tuple[type[msgspec.Struct], ...] = (Observation, Window, TrackEvent, Status, RunRecord, DeadLetter)
+RECORDS: tuple[type[msgspec.Struct], ...] = (
+    Observation,
+    Window,
+    TrackEvent,
+    Status,
+    StreamDefinition,
+    Claim,
+    Job,
+    JobStatus,
+    JobCancel,
+    RunRecord,
+    DeadLetter,
+)
 PARTS: tuple[type[msgspec.Struct], ...] = (Track, Bare, Span, ProbsSpan, TrackSummary, SourceResult)
 
 _MEANINGS = {
@@ -115,6 +119,22 @@ _MEANINGS = {
     "partition": "where the unreadable record lies",
     "offset": "where the unreadable record lies",
     "value": "its bytes (base 64 in JSON)",
+    "sample_fps": "frames analysed a second at most; null: the settings' own",
+    "priority": "where not all streams can be had, higher ones are",
+    "paused": "true: not read, its state is kept",
+    "repeat": "true: a file that ended begins anew, as a camera would",
+    "updated_s": "when this was written, seconds since 1970 UTC",
+    "worker": "the worker's name",
+    "job": "job id; also the record's key",
+    "batch": "what was submitted together",
+    "head": "temporal head; null: the settings' own",
+    "detector": "face detector; null: the settings' own",
+    "attempt": "which attempt this is, from 1",
+    "not_before_s": "not to be begun before this, seconds since 1970 UTC; null: at once",
+    "submitted_s": "when the job was submitted, seconds since 1970 UTC",
+    "starts": "how often any worker began it",
+    "state_from": "offset in the archive's state topic from which on its checkpoints lie (not for other programs)",
+    "requested_s": "when this was wished, seconds since 1970 UTC",
 }
 _MEANINGS_BY_KIND = {
     (Window, "probs"): "minimum, maximum and mean of each expression's probability over the block",
@@ -124,14 +144,30 @@ _MEANINGS_BY_KIND = {
     (TrackSummary, "valence"): "minimum, maximum and mean over its life",
     (TrackSummary, "arousal"): "minimum, maximum and mean over its life",
     (TrackSummary, "label"): "dominant expression of its life; null where there is none to trust",
-    (Status, "state"): "connecting, live, stalled, backing_off, ended or failed",
+    (Status, "state"): "what the source is doing; waiting: no worker has room for it; more values may come",
+    (StreamDefinition, "source"): "address as `streamer run` takes it; may hold secrets",
+    (StreamDefinition, "model"): "expression model; null: the settings' own",
+    (Claim, "stream"): "stream id",
+    (Job, "stream"): "stream id under which the results are written",
+    (Job, "source"): "the file's address; may hold secrets",
+    (Job, "run"): "run id of the results; null: derived from the file and the settings",
+    (Job, "model"): "expression model; null: the settings' own",
+    (Job, "precision"): "numeric precision; null: the settings' own",
+    (JobStatus, "stream"): "stream id under which the results are written",
+    (JobStatus, "run"): "run id of the results; null until it is known",
+    (JobStatus, "model"): "expression model; null: the settings' own",
+    (JobStatus, "state"): "how far it is: done, failed and cancelled are final; more values may come",
+    (JobStatus, "media_time_s"): "how far into the file the committed results reach, seconds",
+    (JobStatus, "duration_s"): "length of the file in seconds; null where it is not known",
+    (JobStatus, "worker"): "who is at it; null: nobody",
+    (JobCancel, "job"): "job id; the record's key is `JOB/cancel`",
     (RunRecord, "state"): "running, done, failed or interrupted",
     (SourceResult, "state"): "running, done, failed or interrupted",
     (ProbsSpan, "min"): "smallest, per expression",
     (ProbsSpan, "max"): "largest, per expression",
     (ProbsSpan, "mean"): "mean, per expression",
 }
-_SAYS = {
+SAYS = {
     "observations": "one face in one frame: `Observation`",
     "windows": "one face over one tumbling block of observations: `Window`",
     "tracks": "a face appeared or left: `TrackEvent`",
@@ -140,91 +176,38 @@ _SAYS = {
     "archive_tracks": "the same from anything run in archive mode, in transactions",
     "archive_state": "archive checkpoints (not for other programs)",
     "status": "a source changed its state, and a heartbeat a second: `Status`",
-    "streams": "wanted streams, written by operators",
-    "state": "claims, stream and track checkpoints (not for other programs)",
-    "jobs": "archive work to do",
-    "jobs_status": "how far archive work is",
+    "streams": "wanted streams, written by operators: `StreamDefinition`",
+    "state": "claims (`Claim`), stream and track checkpoints (not for other programs)",
+    "jobs": "archive work to do: `Job`",
+    "jobs_status": "how far archive work is: `JobStatus`; the wish to stop it: `JobCancel`",
     "runs": "the run record: `RunRecord`",
     "deadletter": "a record that could not be read: `DeadLetter`",
 }
-_KEYS = {"state": "stream id, or stream id / track", "archive_state": "stream id / run, or stream id / run / track"}
-_KEYS |= {"jobs": "job id", "jobs_status": "job id", "runs": "run id", "deadletter": "the original key"}
-_MARK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+KEYS = {
+    "archive_state": "stream id / run, or stream id / run / track",
+    "state": "stream id, stream id / track, or stream id / claim",
+    "jobs": "job id",
+    "jobs_status": "job id, or job id / cancel",
+    "runs": "run id",
+    "deadletter": "the original key",
+}
+LIES_IN: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    "observations": (Observation,),
+    "windows": (Window,),
+    "tracks": (TrackEvent,),
+    "archive_observations": (Observation,),
+    "archive_windows": (Window,),
+    "archive_tracks": (TrackEvent,),
+    "status": (Status,),
+    "streams": (StreamDefinition,),
+    "state": (Claim,),
+    "jobs": (Job,),
+    "jobs_status": (JobStatus, JobCancel),
+    "runs": (RunRecord,),
+    "deadletter": (DeadLetter,),
+}
 
 
 def meaning(kind: type[msgspec.Struct], field: str) -> str:
     """What a field says, with its unit. Raises `KeyError` for a field nobody has described."""
     return _MEANINGS_BY_KIND.get((kind, field)) or _MEANINGS[field]
-
-
-def json_schemas() -> dict[str, Any]:
-    """JSON Schema (2020-12) of every record: one document, the records and their parts under `$defs`."""
-    _, parts = msgspec.json.schema_components(RECORDS, ref_template="#/$defs/{name}")
-    for kind in (*RECORDS, *PARTS):
-        for field, schema in parts[kind.__name__]["properties"].items():
-            reference = schema.pop("$ref", None)
-            if reference is not None:
-                schema["allOf"] = [{"$ref": reference}]
-            schema["description"] = meaning(kind, field)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "affect-streamer messages",
-        "$defs": parts,
-    }
-
-
-def topics_table() -> str:
-    """The topics as a Markdown table."""
-    names = topics(TopicSettings())
-    rows = ["| topic | key | cleanup | partitions | what a record says |", "| --- | --- | --- | --- | --- |"]
-    for field in Topics.__slots__:
-        topic = getattr(names, field)
-        cleanup = topic.cleanup.replace(",", " + ")
-        rows.append(
-            f"| `{topic.name}` | {_KEYS.get(field, 'stream id')} | {cleanup} | {topic.partitions} | {_SAYS[field]} |"
-        )
-    return "\n".join(rows) + "\n"
-
-
-def fields_table(kind: type[msgspec.Struct]) -> str:
-    """A record's own fields as a Markdown table: those every stream record carries stand in `Envelope`."""
-    shared = set(Envelope.__struct_fields__) if issubclass(kind, Envelope) and kind is not Envelope else set()
-    hints = typing.get_type_hints(kind)
-    rows = ["| field | type | meaning |", "| --- | --- | --- |"]
-    rows += [
-        f"| `{name}` | {_type_name(hints[name])} | {meaning(kind, name)} |"
-        for name in kind.__struct_fields__
-        if name not in shared
-    ]
-    return "\n".join(rows) + "\n"
-
-
-def write_tables(page: str) -> str:
-    """The page with every generated part (`<!-- generated: Name -->` to `<!-- end -->`) written anew."""
-    kinds: tuple[type[msgspec.Struct], ...] = (Envelope, *RECORDS, *PARTS)
-    tables = {kind.__name__: fields_table(kind) for kind in kinds} | {"topics": topics_table()}
-    return _MARK.sub(lambda match: f"{match[1]}{tables[match[2]]}{match[3]}", page)
-
-
-def _type_name(hint: Any) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return ", ".join(f"`{argument}`" for argument in arguments)
-    if origin is tuple:
-        return f"list of {_type_name(arguments[0])}"
-    if origin is dict:
-        return f"map of {_type_name(arguments[1])}"
-    if arguments:
-        return " or ".join(_type_name(argument) for argument in arguments)
-    simple = {str: "string", int: "integer", float: "real", bool: "true or false", bytes: "bytes", NoneType: "null"}
-    return simple.get(hint) or f"[{hint.__name__}](#{hint.__name__.lower()})"
-
-
-def main() -> None:
-    """Write the tables of the page named on the command line anew."""
-    page = Path(sys.argv[1])
-    page.write_text(write_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

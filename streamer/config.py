@@ -127,8 +127,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A member of the fleet (`streamer worker`).
 
-    `name` is unique in the fleet, the host's name when empty. `max_streams` 0 is `worker.streams_per_child` for each
-    child, `max_fps` 0 is no limit on frames a second, `job_slots` 0 one a child. `host_streams` bounds the connections
+    `name` is unique in the fleet, the host's name when empty. `max_streams` and `job_slots` 0 are
+    `worker.streams_per_child` for each child, `max_fps` 0 is no limit on frames a second. `host_streams` bounds the connections
     to one host (0: no bound), `host_starts` those being opened to it at once, `starts_per_s` all of them.
     What others ask for over the bus is limited to the kinds of source in `allow`, and files to the folders `roots`
     (where there are none: any file on an SQLite bus, none on Kafka).
@@ -213,6 +213,22 @@ def load(
         raise UsageError(f"{origin}: {error}{_choices(_type_of(key))}") from error
     _check(config, origin, origins)
     return config
+
+
+def with_models(
+    models: ModelSettings,
+    *,
+    expression: str | None = None,
+    head: str | None = None,
+    detector: str | None = None,
+    precision: str | None = None,
+) -> ModelSettings:
+    """`models` with these instead, as somebody asked for over the bus; the head goes with the expression model."""
+    changed = {"expression": expression, "head": head, "detector": detector, "precision": precision}
+    given = {name: value for name, value in changed.items() if value is not None}
+    if expression is not None and expression != models.expression and head is None:
+        given["head"] = default_head(expression)
+    return msgspec.convert(msgspec.to_builtins(models) | given, ModelSettings)
 
 
 def _default_head(tree: dict[str, Any]) -> None:
@@ -313,7 +329,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("checkpoint.grace_s", config.checkpoint.grace_s >= 0, "0 or more"),
         ("fleet.max_streams", config.fleet.max_streams >= 0, "0 (by the children) or more"),
         ("fleet.max_fps", config.fleet.max_fps >= 0, "0 (no limit) or more"),
-        ("fleet.job_slots", config.fleet.job_slots >= 0, "0 (one a child) or more"),
+        ("fleet.job_slots", config.fleet.job_slots >= 0, "0 (by the children) or more"),
         ("fleet.session_timeout_s", config.fleet.session_timeout_s >= 6, "at least 6, the least that brokers take"),
         (
             "fleet.hand_over_s",

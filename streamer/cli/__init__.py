@@ -30,6 +30,7 @@ _COMMANDS = {
     "run": "streamer.cli.run:run",
     "tail": "streamer.cli.read:tail",
     "topics": "streamer.cli.topics:topics",
+    "worker": "streamer.cli.worker:worker",
 }
 # A group without a command shows its help: click since 8.2 by this error, before by itself.
 _HELP_INSTEAD: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from engines.zoo.sample import fetch_sample
+from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import config_option, folder_for_output, json_option, settings
-from streamer.cli.run import ensure_models
 from streamer.errors import UsageError
 
 _COUNT = click.IntRange(min=1)

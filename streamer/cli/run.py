@@ -10,13 +10,10 @@ import click
 import msgspec
 from rich.console import Console
 
-from engines.errors import WrongUse
-from engines.spec import Role
-from engines.zoo import check_fit, is_export, list_models, load_head, pull, spec_of
-from engines.zoo import load as load_model
 from streamer import log
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
+from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, json_option, settings
 from streamer.config import Config
 from streamer.errors import SourceError, UsageError
@@ -170,31 +167,6 @@ def _sources(config: Config) -> tuple[list[Source], list[SourceResult]]:
                 )
             )
     return parse_all(usable, config.mode), unusable
-
-
-def ensure_models(config: Config, *, offline: bool, quiet: bool) -> None:
-    """Have the configured models in the cache, fetching and converting them when they are not."""
-    folder = Path(config.models.folder) if config.models.folder else None
-
-    def tell(text: str) -> None:
-        if not quiet:
-            click.echo(text, err=True)
-
-    cached = {model.spec.name for model in list_models() if model.path is not None}
-    wanted = config.models
-    roles: tuple[tuple[str, Role], ...] = ((wanted.detector, "detector"), (wanted.expression, "expression"))
-    try:
-        for name, role in roles:
-            precision = wanted.precision if role == "expression" else "auto"
-            spec_of(name, precision=precision, role=role)
-            if name not in cached and not offline and not is_export(name):
-                pull(name, folder=folder, progress=tell)
-            spec = load_model(name, folder=folder, offline=offline, precision=precision).spec
-        if wanted.head not in ("none", "mean"):
-            head, _ = load_head(wanted.head)
-            check_fit(head, spec)
-    except WrongUse as error:
-        raise UsageError(str(error)) from error
 
 
 def exit_code(outcome: RunOutcome) -> int:

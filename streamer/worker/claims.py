@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from streamer.bus.protocol import Bus, Placed
 from streamer.config import TopicSettings
-from streamer.fleet.records import claim_record
-from streamer.messages import Claim
+from streamer.fleet import records
 
 TIMEOUT_S = 10.0
 
@@ -16,7 +15,6 @@ def claim(bus: Bus, streams: Sequence[str], worker: str, settings: TopicSettings
     """Claim the streams for `worker`: the epoch of each and when it began. Raises `BusError`."""
     producer = bus.producer()
     try:
-        records = [claim_record(Claim(stream=stream, worker=worker), settings) for stream in streams]
-        return producer.append(records, TIMEOUT_S)
+        return producer.append([records.claim(stream, worker, settings) for stream in streams], TIMEOUT_S)
     finally:
         producer.close()

@@ -189,6 +189,12 @@ class Crew:
         self._children.tell(child, message)
         return True
 
+    def abandon(self, work: str) -> None:
+        """Forget an order whose child is about to end."""
+        order = self._orders.pop(work, None)
+        if order is not None:
+            self._group(order).placement.ended(work)
+
     def tell(self, work: str, message: ToChild) -> None:
         """Say something to the child that has it, if any."""
         child = self.child_of(work)

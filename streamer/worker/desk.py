@@ -72,7 +72,11 @@ class Desk:
 
     def append(self, records: Sequence[Outgoing], then: Callable[[list[Placed]], None] | None = None) -> None:
         """Have records written, acknowledged."""
-        self.do(lambda: self._producer().append(records, APPEND_TIMEOUT_S), then)
+        self.do(lambda: self.append_now(records), then)
+
+    def append_now(self, records: Sequence[Outgoing]) -> list[Placed]:
+        """The same, inside of something that the desk does."""
+        return self._producer().append(records, APPEND_TIMEOUT_S)
 
     def commit(
         self,

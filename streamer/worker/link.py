@@ -18,7 +18,7 @@ from streamer.bus.protocol import GroupToken
 from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.log import Level
-from streamer.messages import Job, JobStatus, Mode, SourceResult
+from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult
 from streamer.source import Kind, Source
 
 _LENGTH = struct.Struct(">I")
@@ -51,11 +51,15 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
 
 
 class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as a child does it: `status` is what its progress is written over, `partition` where its record lies."""
+    """A job as a child does it: `status` is what its progress is written over, `partition` where its record lies.
+
+    `position` is the partition's lowest unfinished offset at the time; `Positions` tells later ones.
+    """
 
     job: Job
     status: JobStatus
     partition: int
+    position: int
 
 
 class Open(Message, frozen=True, kw_only=True, tag="open"):
@@ -63,8 +67,8 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
 
     `work` names it between the supervisor and its children: the stream's id, or the job's. Live streams are claimed:
     `epoch` and `epoch_time_s` are the claim's. A live source with `reopen` is opened again after it went away (see
-    `SourceGone`), with `repeat` also a file that has ended. The other fields are those of a Source; `url` is bytes because file
-    names need not be UTF-8.
+    `SourceGone`), with `repeat` also a file that has ended. The other fields are those of a Source; `url` is bytes
+    because file names need not be UTF-8.
     """
 
     work: str
@@ -212,7 +216,7 @@ class SourceGone(Message, frozen=True, kw_only=True, tag="gone"):
 class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     """From a child: a stream is over, or was let go of, and everything of it is committed.
 
-    `retry` says that reading the source again may go better.
+    `retry` says that reading the source again may go better; `job_state` is what a job's last commit says of it.
     """
 
     work: str
@@ -220,6 +224,7 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     result: SourceResult
     already_done: bool = False
     retry: bool = False
+    job_state: JobState | None = None
 
 
 class Fatal(Message, frozen=True, kw_only=True, tag="fatal"):

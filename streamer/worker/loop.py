@@ -364,7 +364,10 @@ class Loop:
             self._outbox.job_ends(lane, job_state, result)
         self._outbox.tell(accounts.status(lane, state, self._clock))
         retry = result.state == "failed" and not lane.finished
-        committed = _LaneCommitted(lane, Ended(work=lane.work, run=lane.run, result=result, retry=retry))
+        ended = Ended(
+            work=lane.work, run=lane.run, result=result, retry=retry, job_state=job_state if lane.job else None
+        )
+        committed = _LaneCommitted(lane, ended)
         self._outbox.last_of(lane, lambda: self.tell(committed))
 
     def _ended(self, lane: Lane, ended: Ended) -> None:

@@ -1,0 +1,326 @@
+"""A worker's archive jobs: from the record that asks for one to the status that says how it ended.
+
+    taken (jobs topic) -> due (a free slot) -> begun (status on the bus) -> ordered (a child) -> over, or tried again
+
+A job's end is committed by the child together with its last results; what never got so far is ended from here. All of
+it happens in the supervisor's loop; nothing here waits for the bus.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streamer import log
+from streamer.bus.protocol import GroupToken, Incoming, Load, Outgoing, Position
+from streamer.bus.topics import partition_of, topics
+from streamer.clock import Clock
+from streamer.config import Config, with_models
+from streamer.errors import StreamerError
+from streamer.fleet import records
+from streamer.fleet.admission import admission_of
+from streamer.fleet.jobs import JobBook, JobEntry
+from streamer.fleet.records import Rejected
+from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous
+from streamer.messages import JOB_OVER, JobStatus
+from streamer.worker.crew import Crew, Order
+from streamer.worker.desk import Desk
+from streamer.worker.link import Ended, JobOrder, Positions, Release
+from streamer.worker.membership import Assigned, Lost, Records, Revoked
+
+WORK_PREFIX = "job:"
+POSITIONS_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """Partitions that go to somebody else once none of `works` is ours any more."""
+
+    works: set[str]
+    done: threading.Event
+
+
+@dataclass(slots=True)
+class JobDuty:
+    """The archive jobs of one worker. Its methods are called by the supervisor's loop only."""
+
+    config: Config
+    crew: Crew
+    desk: Desk
+    clock: Clock
+    worker: str
+    slots: int
+    commit: Callable[[dict[int, int]], None]
+    """Remembers offsets for the group."""
+    tell_all: Callable[[Positions], None]
+    rng: random.Random = field(default_factory=random.Random)
+    token: GroupToken | None = None
+    stopping: bool = False
+    book: JobBook = field(init=False)
+    _reading: dict[int, list[Incoming]] = field(default_factory=dict)
+    _owned: set[int] = field(default_factory=set)
+    _leaving: list[_Leaving] = field(default_factory=list)
+    _told: dict[int, int] = field(default_factory=dict)
+    _beginning: set[str] = field(default_factory=set)
+    _cancelling: set[str] = field(default_factory=set)
+    _next_positions_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.book = JobBook(admission_of(self.config))
+
+    # -- what the group tells -------------------------------------------------------------------------------------
+
+    def assigned(self, event: Assigned) -> None:
+        """Partitions are ours: what is said of their jobs is read before their jobs are looked at."""
+        self._owned |= event.partitions
+        topic, bus = topics(self.config.topics).jobs_status.name, self.desk.bus
+        for partition in sorted(event.partitions):
+            self._reading[partition] = []
+
+            def read(partition: int = partition) -> dict[bytes, Incoming]:
+                # Settled: an earlier owner may have a transaction open that holds the end of a job.
+                return bus.latest(topic, partition, settled=True)
+
+            def then(found: dict[bytes, Incoming], partition: int = partition) -> None:
+                self._statuses_read(partition, found)
+
+            self.desk.do(read, then)
+
+    def _statuses_read(self, partition: int, found: dict[bytes, Incoming]) -> None:
+        waiting = self._reading.pop(partition, None)
+        if waiting is None:
+            return  # no longer ours
+        for record in found.values():
+            self._note(self.book.take_status(record))
+        for record in waiting:
+            self._take(record)
+
+    def take(self, event: Records) -> None:
+        """Records of the jobs' topic."""
+        for record in event.records:
+            if record.partition in self._reading:
+                self._reading[record.partition].append(record)
+            elif record.partition in self._owned:
+                self._take(record)
+
+    def take_statuses(self, event: Records) -> None:
+        """Records of the statuses' topic, of all partitions: wishes to cancel above all."""
+        for record in event.records:
+            if record.partition in self._owned and record.partition not in self._reading:
+                self._note(self.book.take_status(record))
+
+    def joined(self, token: GroupToken) -> None:
+        """Our membership has a new proof: children commit with it from now on."""
+        self.token = token
+        self.crew.join(token)
+
+    def revoked(self, event: Revoked) -> None:
+        """These partitions go to another worker: commit what was done."""
+        if event.token is not None:
+            self.joined(event.token)
+        self._leave(event.partitions, event.done, "hand_over")
+
+    def lost(self, event: Lost) -> None:
+        """These partitions may be another worker's already."""
+        self._leave(event.partitions, event.done, "discard")
+
+    def hand_over_all(self) -> None:
+        """The worker leaves."""
+        self.stopping = True
+        self._leave(frozenset(self._owned), threading.Event(), "hand_over")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a child still has a job that is to be let go of."""
+        return bool(self._leaving)
+
+    def load(self, name: str) -> Load:
+        """What waits and runs, by partition, and how much can be done at once."""
+        partitions = tuple((at, max(1, n), 0.0) for at, n in self.book.counts().items() if n)
+        return Load(name, self.slots, 0.0, partitions)
+
+    # -- what is to be done ---------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Begin what is due, end what is not wanted, and say how far each partition is."""
+        if self.stopping:
+            return
+        now_s = self.clock.wall_s()
+        for entry in self.book.cancelled():
+            self._cancel(entry, now_s)
+        free = self.slots - sum(order.job is not None for order in self.crew.orders.values()) - len(self._beginning)
+        for entry in self.book.due(now_s, free):
+            self._begin(entry, now_s)
+        self._tell_positions()
+
+    def _begin(self, entry: JobEntry, now_s: float) -> None:
+        job = entry.job
+        last = self.book.status(job.job)
+        self.book.started(job.job)
+        if last is not None and is_poisonous(job, last):
+            self._end(entry, poisonous(entry, last, now_s))
+            return
+        state = topics(self.config.topics).archive_state
+        bus, settings = self.desk.bus, self.config.topics
+        self._beginning.add(job.job)
+
+        def begin() -> JobStatus:
+            known = last is not None and last.state_from is not None
+            state_from = None if known else bus.end_offset(state.name, partition_of(job.stream, state.partitions))
+            status = begun(job, last, self.worker, now_s, state_from)
+            self.desk.append_now([records.job_status(status, entry.partition, settings)])
+            return status
+
+        self.desk.do(begin, lambda status: self._begun(entry, status), lambda error: self._not_begun(entry, error))
+
+    def _begun(self, entry: JobEntry, status: JobStatus) -> None:
+        job = entry.job
+        self._beginning.discard(job.job)
+        if self.book.get(job.job) is not entry or self.stopping:
+            return  # taken from us meanwhile
+        self.book.note(status, entry.partition)
+        position = self.book.lowest_unfinished(entry.partition)
+        assert position is not None, "a job that is begun was taken from its partition"
+        order = Order(
+            WORK_PREFIX + job.job,
+            entry.source,
+            models=with_models(
+                self.config.models,
+                expression=job.model,
+                head=job.head,
+                detector=job.detector,
+                precision=job.precision,
+            ),
+            job=JobOrder(job=job, status=status, partition=entry.partition, position=position),
+        )
+        self.crew.add(order)
+
+    def _not_begun(self, entry: JobEntry, error: StreamerError) -> None:
+        log.error("job.not_begun", job=entry.job.job, reason=str(error))
+        self._beginning.discard(entry.job.job)
+        self.book.stopped(entry.job.job)
+
+    def _cancel(self, entry: JobEntry, now_s: float) -> None:
+        job = entry.job.job
+        work = WORK_PREFIX + job
+        if not self.book.is_running(job):
+            last = self.book.status(job) or first_status(entry.job)
+            self._end(entry, cancelled(last, now_s))
+        elif work not in self._cancelling and self.crew.child_of(work) is not None:
+            self._cancelling.add(work)
+            self.crew.release(work, Release(work=work, how="cancel"))
+
+    def _end(self, entry: JobEntry, end: JobEnd) -> None:
+        """Write, with the position, what becomes of a job that no child has."""
+        settings, job = self.config.topics, entry.job.job
+        out: list[Outgoing] = [records.job_status(end.status, entry.partition, settings)]
+        if end.again is not None:
+            out.append(records.job(end.again, entry.partition, settings))
+        if end.letter is not None:
+            out.append(records.dead_letter(end.letter, settings))
+        if end.status.state == "cancelled":
+            out.append(records.job_cancel_done(job, entry.partition, settings))
+        self.book.ended(job)
+        self.book.note(end.status, entry.partition)
+        position = self.book.lowest_unfinished(entry.partition)
+        if self.token is None or position is None:
+            self.desk.append(out)
+            return
+        place = (topics(settings).jobs.name, entry.partition, position)
+        log.info("job.ends", job=job, state=end.status.state, cause=end.status.cause)
+        self.desk.commit(out, Position(self.token, (place,)), lambda _: None, lambda error: self._unsaid(job, error))
+
+    def _unsaid(self, job: str, error: StreamerError) -> None:
+        """The group moved on: whoever owns the partition now finds the job as it was."""
+        log.warning("job.end_unsaid", job=job, reason=str(error))
+
+    def _take(self, record: Incoming) -> None:
+        self._note(self.book.take(record))
+
+    def _note(self, rejected: Rejected | None) -> None:
+        if rejected is not None:
+            log.warning("job.rejected", cause=rejected.cause, reason=rejected.message)
+            self.desk.append([records.dead_letter(rejected, self.config.topics)])
+
+    def _tell_positions(self) -> None:
+        now_s = self.clock.monotonic_s()
+        if now_s < self._next_positions_s:
+            return
+        self._next_positions_s = now_s + POSITIONS_INTERVAL_S
+        positions = self.book.positions()
+        moved = {at: offset for at, offset in positions.items() if self._told.get(at) != offset}
+        if moved:
+            self._told |= moved
+            self.tell_all(Positions(offsets=tuple(moved.items())))
+            self.commit(moved)
+
+    def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
+        self.book.drop(partitions)
+        self._owned -= partitions
+        works: set[str] = set()
+        for work, order in list(self.crew.orders.items()):
+            if order.job is None or order.job.partition not in partitions:
+                continue
+            if self.crew.release(work, Release(work=work, how=how)):
+                works.add(work)
+        for partition in partitions:
+            self._reading.pop(partition, None)
+            self._told.pop(partition, None)
+        self._leaving.append(_Leaving(works, done))
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        for leaving in list(self._leaving):
+            if not leaving.works:
+                leaving.done.set()
+                self._leaving.remove(leaving)
+
+    def _has_left(self, work: str) -> None:
+        self._cancelling.discard(work)
+        for leaving in self._leaving:
+            leaving.works.discard(work)
+        self._tell_left()
+
+    # -- what becomes of the orders -------------------------------------------------------------------------------
+
+    def ended(self, order: Order, message: Ended) -> None:
+        """It is over, or was let go of."""
+        assert order.job is not None, "a job's order has a job"
+        self._has_left(order.work)
+        job = order.job.job.job
+        entry = self.book.get(job)
+        if entry is None:
+            return
+        now_s = self.clock.wall_s()
+        last = self.book.status(job) or order.job.status
+        result = message.result
+        if message.job_state in JOB_OVER:
+            self.book.note(over(last, message.job_state, now_s, result.cause, result.message), entry.partition)
+            self.book.ended(job)
+            if message.job_state == "cancelled":
+                self.desk.append([records.job_cancel_done(job, entry.partition, self.config.topics)])
+        elif message.already_done:
+            state: Literal["done", "failed"] = "failed" if result.state == "failed" else "done"
+            self._end(entry, JobEnd(over(last, state, now_s, result.cause, result.message)))
+        elif result.state == "failed":
+            self._fail(entry, last, result.cause or "failed", result.message or "it failed.")
+        else:
+            self.book.stopped(job)
+
+    def given_up(self, order: Order, deaths: int) -> None:
+        """Its children died too often."""
+        self.refused(order, f"the process that worked on it died {deaths} times.", "child_died")
+
+    def refused(self, order: Order, message: str, cause: str) -> None:
+        """It cannot be done here."""
+        assert order.job is not None, "a job's order has a job"
+        self._has_left(order.work)
+        entry = self.book.get(order.job.job.job)
+        if entry is not None:
+            self._fail(entry, self.book.status(entry.job.job) or order.job.status, cause, message)
+
+    def _fail(self, entry: JobEntry, last: JobStatus, cause: str, message: str) -> None:
+        self._end(entry, failed(entry, last, cause, message, self.config.fleet, self.clock.wall_s(), self.rng))

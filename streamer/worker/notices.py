@@ -1,0 +1,98 @@
+"""Status records of streams that no child writes: those that wait for room, are paused, or failed to begin.
+
+Whoever writes a stream's records has claimed it, so the supervisor claims a stream before its first notice; a child
+that takes it over later writes under a claim of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamer.bus.protocol import Outgoing, Placed
+from streamer.bus.topics import outgoing
+from streamer.clock import Clock
+from streamer.config import Config
+from streamer.fleet import records
+from streamer.messages import SourceState
+from streamer.state.records import Recorder, StreamContext
+from streamer.types import Counters
+from streamer.worker.desk import Desk
+
+REPEAT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    state: SourceState
+    cause: str | None
+    message: str | None
+
+
+@dataclass(slots=True)
+class _Notice:
+    said: _Said
+    recorder: Recorder | None = None
+    told: _Said | None = None
+    told_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Notices:
+    """Owned by the supervisor's loop. `run` is that of the worker's records."""
+
+    config: Config
+    desk: Desk
+    clock: Clock
+    run: str
+    worker: str
+    _notices: dict[str, _Notice] = field(default_factory=dict)
+    _claiming: bool = False
+
+    def say(self, stream: str, state: SourceState, message: str | None = None, cause: str | None = None) -> None:
+        """Tell how a stream is: now, and again every few seconds for as long as that stays so."""
+        said = _Said(state, cause, message)
+        notice = self._notices.get(stream)
+        if notice is None:
+            self._notices[stream] = _Notice(said)
+        else:
+            notice.said = said
+
+    def forget(self, stream: str) -> None:
+        """Somebody else speaks for it from now on."""
+        self._notices.pop(stream, None)
+
+    def send_due(self) -> None:
+        """Claim what is not claimed yet, and send what has changed or was said too long ago."""
+        unclaimed = [stream for stream, notice in self._notices.items() if notice.recorder is None]
+        waiting = {stream: self._notices[stream] for stream in unclaimed}
+        if unclaimed and not self._claiming:
+            self._claiming = True
+            claims = [records.claim(stream, self.worker, self.config.topics) for stream in unclaimed]
+            self.desk.append(claims, lambda places: self._claimed(waiting, places))
+        due = [record for notice in self._notices.values() if (record := self._record(notice))]
+        if due:
+            self.desk.append(due)
+
+    def _claimed(self, waiting: dict[str, _Notice], places: list[Placed]) -> None:
+        self._claiming = False
+        for (stream, notice), place in zip(waiting.items(), places, strict=True):
+            context = StreamContext(
+                stream=stream,
+                run=self.run,
+                session=f"{place.offset}.0",
+                model="",
+                precision="",
+                mode="live",
+                epoch=place.offset,
+                epoch_time_s=place.time_s,
+            )
+            notice.recorder = Recorder(context)
+
+    def _record(self, notice: _Notice) -> Outgoing | None:
+        now_s = self.clock.monotonic_s()
+        if notice.recorder is None or (notice.told == notice.said and now_s < notice.told_s + REPEAT_S):
+            return None
+        notice.told, notice.told_s = notice.said, now_s
+        said = notice.said
+        status = notice.recorder.status(said.state, Counters(), self.clock.wall_s(), said.cause, said.message, None)
+        return outgoing(status, self.config.topics)

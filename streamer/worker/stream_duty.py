@@ -1,0 +1,343 @@
+"""A worker's live streams: which of the wanted ones run here, from their definition to the child that reads them.
+
+    wanted (control topic) -> carried or waiting (capacity) -> let go (start gate) -> claimed -> ordered (a child)
+
+All of it happens in the supervisor's loop; nothing here waits for the bus.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streamer import log
+from streamer.bus.protocol import Load, Placed
+from streamer.bus.topics import partition_of, state_record
+from streamer.clock import Clock
+from streamer.config import Config, with_models
+from streamer.fleet import records
+from streamer.fleet.admission import admission_of, host_of
+from streamer.fleet.capacity import Capacity, Demand, rate_of
+from streamer.fleet.records import Rejected
+from streamer.fleet.starts import StartGate
+from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
+from streamer.state.codec import stream_key
+from streamer.worker.crew import Crew, Order, claimed
+from streamer.worker.desk import Desk
+from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick
+from streamer.worker.membership import Lost, Records, Revoked
+from streamer.worker.notices import Notices
+
+REMEASURE_S = 2.0
+STILL_LEAVING_S = 0.2
+
+
+@dataclass(slots=True)
+class _Ward:
+    """A wanted stream and how far we are with it.
+
+    `idle`: nothing of ours reads it; `claiming`: its claim is under way; `running`: a child has it, whose source may be
+    `gone`; `leaving`: the child was asked to let go. `over` once its source has ended for good.
+    """
+
+    wanted: WantedStream
+    phase: Literal["idle", "claiming", "running", "leaving"] = "idle"
+    gone: bool = False
+    over: bool = False
+    fps: float | None = None
+    last_tick: tuple[float, int] | None = None
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """Partitions that go to somebody else once none of `streams` is ours any more."""
+
+    streams: set[str]
+    done: threading.Event
+
+
+@dataclass(slots=True)
+class StreamDuty:
+    """The live streams of one worker. Its methods are called by the supervisor's loop only."""
+
+    config: Config
+    crew: Crew
+    desk: Desk
+    clock: Clock
+    notices: Notices
+    worker: str
+    capacity: Capacity
+    gate: StartGate
+    table: StreamTable = field(init=False)
+    _wards: dict[str, _Ward] = field(default_factory=dict)
+    _ready: set[int] = field(default_factory=set)
+    _leaving: list[_Leaving] = field(default_factory=list)
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.table = StreamTable(admission_of(self.config), self.config.topics.partitions)
+
+    # -- what the group tells -------------------------------------------------------------------------------------
+
+    def take(self, event: Records) -> None:
+        """Records of the control topic. A partition counts once all that lay in it has been read: before that, what
+        is taken back further on would be begun for nothing."""
+        for record in event.records:
+            for change in self.table.take(record):
+                if isinstance(change, Rejected):
+                    self._reject(change)
+        self._ready |= event.caught_up
+        for wanted in self.table.all():
+            if wanted.partition in self._ready:
+                self._want(wanted)
+        for stream, ward in list(self._wards.items()):
+            if self.table.get(stream) is None and ward.wanted.partition in self._ready:
+                self._remove(stream, ward)
+
+    def revoked(self, event: Revoked) -> None:
+        """These partitions go to another worker: hand their streams over."""
+        self._leave(event.partitions, event.done, "hand_over")
+
+    def lost(self, event: Lost) -> None:
+        """These partitions may be another worker's already."""
+        self._leave(event.partitions, event.done, "discard")
+
+    def hand_over_all(self) -> None:
+        """The worker leaves: everything is to be taken up by others."""
+        self.stopping = True
+        everything = frozenset(range(self.config.topics.partitions))
+        self._leave(everything, threading.Event(), "hand_over")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a child still has a stream that is to be let go of."""
+        return bool(self._leaving)
+
+    def load(self, name: str) -> Load:
+        """What we carry, by partition, and could carry."""
+        weights: dict[int, tuple[int, float]] = {}
+        for ward in self._wards.values():
+            if not ward.wanted.definition.paused:
+                units, rate = weights.get(ward.wanted.partition, (0, 0.0))
+                weights[ward.wanted.partition] = (units + 1, rate + _demand(ward).rate_fps)
+        partitions = tuple((at, units, round(rate, 1)) for at, (units, rate) in sorted(weights.items()))
+        return Load(name, self.capacity.max_streams, self.capacity.max_fps, partitions)
+
+    # -- what is to be done ---------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Let begin what may, have end what must, and say of the rest why it waits."""
+        if self.stopping:
+            return
+        now_s = self.clock.monotonic_s()
+        able = [ward for ward in self._wards.values() if not ward.over and not ward.wanted.definition.paused]
+        running = [ward.wanted.stream for ward in able if ward.phase in ("claiming", "running")]
+        share = self.capacity.share([_demand(ward) for ward in able], running)
+        known = self.gate.wanted()
+        for stream, ward in self._wards.items():
+            if ward.over:
+                continue
+            if ward.wanted.definition.paused:
+                self._hold(stream, ward, "paused", None)
+            elif (reason := share.waiting.get(stream)) is not None:
+                self._hold(stream, ward, "waiting", reason)
+            elif stream not in known:
+                self.gate.want(stream, host_of(ward.wanted.source), now_s)
+        self._begin(self.gate.due(now_s))
+        self.notices.send_due()
+
+    def _begin(self, streams: list[str]) -> None:
+        """The gate lets these be opened, or opened again."""
+        starting: list[_Ward] = []
+        for stream in streams:
+            ward = self._wards[stream]
+            if ward.phase == "idle":
+                starting.append(ward)
+            elif ward.phase == "running" and ward.gone:
+                ward.gone = False
+                self.crew.tell(stream, Reopen(work=stream))
+            elif ward.phase == "leaving":  # it is let go of first
+                self.gate.interrupted(stream, self.clock.monotonic_s() + STILL_LEAVING_S)
+        if starting:
+            self._claim(starting)
+
+    def _hold(self, stream: str, ward: _Ward, state: Literal["paused", "waiting"], reason: str | None) -> None:
+        """It is not to run here now: have it let go of, and say why."""
+        self.gate.forget(stream)
+        if ward.phase == "running":
+            ward.phase = "leaving"
+            self.crew.release(stream, Release(work=stream, how="hand_over"))
+        elif ward.phase == "idle":
+            self.notices.say(stream, state, reason, cause="capacity" if state == "waiting" else None)
+
+    def _claim(self, wards: list[_Ward]) -> None:
+        for ward in wards:
+            ward.phase = "claiming"
+            self.notices.forget(ward.wanted.stream)
+        claims = [records.claim(ward.wanted.stream, self.worker, self.config.topics) for ward in wards]
+        self.desk.append(claims, lambda places: self._claimed(wards, places))
+
+    def _claimed(self, wards: list[_Ward], places: list[Placed]) -> None:
+        for ward, place in zip(wards, places, strict=True):
+            wanted = ward.wanted
+            if self._wards.get(wanted.stream) is not ward or ward.phase != "claiming":
+                continue  # taken from us, or taken back, meanwhile
+            ward.phase, ward.gone, ward.last_tick = "running", False, None
+            definition = wanted.definition
+            order = Order(
+                wanted.stream,
+                wanted.source,
+                models=with_models(self.config.models, expression=definition.model),
+                sample_fps=definition.sample_fps,
+                reopen=True,
+                repeat=definition.repeat,
+            )
+            self.crew.add(claimed(order, place.offset, place.time_s))
+
+    def _want(self, wanted: WantedStream) -> None:
+        stream = wanted.stream
+        ward = self._wards.get(stream)
+        if ward is None:
+            self._wards[stream] = _Ward(wanted)
+            return
+        before, ward.wanted = ward.wanted, wanted
+        if before.definition == wanted.definition:
+            return
+        ward.over = False
+        if needs_reopening(before.definition, wanted.definition):
+            self.gate.forget(stream)
+            if ward.phase == "running":
+                ward.phase = "leaving"
+                self.crew.release(stream, Release(work=stream, how="close"))
+            elif ward.phase == "claiming":
+                self._wards[stream] = _Ward(wanted)
+        elif before.definition.sample_fps != wanted.definition.sample_fps and ward.phase == "running":
+            self.crew.tell(stream, Change(work=stream, sample_fps=wanted.definition.sample_fps))
+
+    def _remove(self, stream: str, ward: _Ward) -> None:
+        """Nobody wants it any more: its tracks end, and what was kept of it is forgotten."""
+        del self._wards[stream]
+        self.notices.forget(stream)
+        self.gate.forget(stream)
+        if not self.crew.release(stream, Release(work=stream, how="close")):
+            self._forget_state(stream)
+        log.info("stream.removed", stream=stream)
+
+    def _forget_state(self, stream: str) -> None:
+        own = stream_key(stream)
+        keys = (own, own + records.CLAIM_SUFFIX)
+        self.desk.append([state_record(self.config.topics, "live", stream, None, key=key) for key in keys])
+
+    def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
+        self.table.drop(partitions)
+        self._ready -= partitions
+        leaving: set[str] = set()
+        for stream, ward in list(self._wards.items()):
+            if ward.wanted.partition not in partitions:
+                continue
+            del self._wards[stream]
+            self.notices.forget(stream)
+            self.gate.forget(stream)
+            if self.crew.release(stream, Release(work=stream, how=how)):
+                leaving.add(stream)
+        # Those that were leaving already are waited for too.
+        n = self.config.topics.partitions
+        leaving |= {
+            stream
+            for stream, order in self.crew.orders.items()
+            if order.job is None and partition_of(stream, n) in partitions
+        }
+        self._leaving.append(_Leaving(leaving, done))
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        for leaving in list(self._leaving):
+            if not leaving.streams:
+                leaving.done.set()
+                self._leaving.remove(leaving)
+
+    def _reject(self, rejected: Rejected) -> None:
+        log.warning("definition.rejected", cause=rejected.cause, reason=rejected.message)
+        self.desk.append([records.dead_letter(rejected, self.config.topics)])
+
+    # -- what becomes of the orders -------------------------------------------------------------------------------
+
+    def opened(self, order: Order, message: Opened) -> None:
+        """Its source gives frames."""
+        self.gate.opened(order.work, self.clock.monotonic_s())
+
+    def source_gone(self, order: Order, message: SourceGone) -> None:
+        """Its source went away: the gate says when it is tried again."""
+        ward = self._wards.get(order.work)
+        if ward is not None:
+            ward.gone = True
+            self.gate.failed(order.work, message.cause, self.clock.monotonic_s())
+
+    def ended(self, order: Order, message: Ended) -> None:
+        """It is over, or was let go of."""
+        stream = order.work
+        self._has_left(stream)
+        ward = self._wards.get(stream)
+        if ward is None:
+            if not self.stopping and self.table.get(stream) is None:
+                self._after_removal(stream)
+            return
+        if ward.phase == "running" and message.result.state == "done":
+            ward.over = True
+        elif ward.phase == "running":
+            self.gate.failed(stream, message.result.cause or "failed", self.clock.monotonic_s())
+        ward.phase, ward.gone = "idle", False
+
+    def _after_removal(self, stream: str) -> None:
+        if partition_of(stream, self.config.topics.partitions) in self._ready:  # removed, not handed over
+            self._forget_state(stream)
+
+    def resumed(self, order: Order) -> None:
+        """Its child died: it is claimed again and goes to another."""
+        self._has_left(order.work)
+        ward = self._wards.get(order.work)
+        if ward is not None:
+            ward.phase, ward.gone = "idle", False
+            self.gate.interrupted(order.work, self.clock.monotonic_s())
+
+    def given_up(self, order: Order, deaths: int) -> None:
+        """Its children died too often: it is tried again, rarely."""
+        self._has_left(order.work)
+        ward = self._wards.get(order.work)
+        if ward is not None:
+            ward.phase, ward.gone = "idle", False
+            self.gate.failed(order.work, "child_died", self.clock.monotonic_s())
+            message = f"the process that read it died {deaths} times: it is tried again later"
+            self.notices.say(order.work, "failed", message, cause="child_died")
+
+    def refused(self, order: Order, message: str, cause: str) -> None:
+        """It cannot be done with its models."""
+        ward = self._wards.get(order.work)
+        if ward is not None:
+            ward.phase, ward.over = "idle", True
+            self.notices.say(order.work, "failed", message, cause=cause)
+
+    def ticked(self, tick: StreamTick) -> None:
+        """How far it is: its rate is measured by what was decoded."""
+        ward = self._wards.get(tick.work)
+        if ward is None:
+            return
+        now_s = self.clock.monotonic_s()
+        if ward.last_tick is None or tick.decoded < ward.last_tick[1]:
+            ward.last_tick = (now_s, tick.decoded)
+        elif now_s - ward.last_tick[0] >= REMEASURE_S:
+            then_s, decoded = ward.last_tick
+            ward.fps = (tick.decoded - decoded) / (now_s - then_s)
+            ward.last_tick = (now_s, tick.decoded)
+
+    def _has_left(self, stream: str) -> None:
+        for leaving in self._leaving:
+            leaving.streams.discard(stream)
+        self._tell_left()
+
+
+def _demand(ward: _Ward) -> Demand:
+    definition = ward.wanted.definition
+    rate_fps = rate_of(definition.sample_fps, ward.fps)
+    return Demand(definition.stream, rate_fps, definition.priority, host_of(ward.wanted.source))

@@ -38,7 +38,8 @@ from streamer.types import Counters, Detections, FaceObservation, Frame, FrameFa
 class StreamState:
     """Everything one stream carries from frame to frame, and how far it is.
 
-    `next_index` is the index of the first frame not yet analysed.
+    `next_index` is the index of the first frame not yet analysed; `media_time_s` and `arrival_s` (on the monotonic
+    clock) are the newest one's that was.
     """
 
     tracker: Tracker
@@ -46,6 +47,7 @@ class StreamState:
     counters: Counters = field(default_factory=Counters)
     next_index: int = 0
     media_time_s: float = 0.0
+    arrival_s: float | None = None
     faces_now: int = 0
     n_tracks: int = 0
 
@@ -234,7 +236,7 @@ class Pipeline:
                 records[i] = batch[i][0].actor.resolve(one, output)
         for (state, frame), found, made in zip(batch, faces, records, strict=True):
             state.next_index = frame.index + 1
-            state.media_time_s = frame.media_time_s
+            state.media_time_s, state.arrival_s = frame.media_time_s, frame.arrival_s
             state.faces_now = len(found.faces)
             state.n_tracks = max([state.n_tracks, *(seen.face.track for seen in found.faces)])
             state.counters.analysed += 1

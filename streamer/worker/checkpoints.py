@@ -42,7 +42,7 @@ class Resumption:
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a stream is, as its checkpoint says it. `wall_s` is when that was, for a live stream.
+    """How far a stream is, as its checkpoint says it. `wall_s` is when a live stream's newest frame arrived.
 
     `failure` and `message` are those of a source that ended badly.
     """
@@ -134,7 +134,7 @@ class Checkpoints:
             records=counters.records,
             corrupt_packets=counters.corrupt_packets,
             dropped=counters.dropped,
-            wall_s=self._clock.wall_s() if lane.mode == "live" else None,
+            wall_s=self._arrived_s(state) if lane.mode == "live" else None,
             failure=failure.cause if failure else None,
             message=str(failure) if failure else None,
         )
@@ -164,6 +164,11 @@ class Checkpoints:
         epoch = lane.epoch if value is None else None
         return state_record(self._config.topics, lane.mode, lane.stream, value, key=place, epoch=epoch)
 
+    def _arrived_s(self, state: StreamState) -> float:
+        """The wall time of the newest analysed frame, also where an owner before this one analysed it."""
+        now_s = self._clock.monotonic_s()
+        return self._clock.wall_s() - (now_s - (now_s if state.arrival_s is None else state.arrival_s))
+
     def _restored(self, lane: Lane, found: Restored) -> Resumption:
         position = _position(found)
         tracker = Tracker(self._config.track)
@@ -184,7 +189,9 @@ class Checkpoints:
             # Media time went on while nobody watched: a paced file is joined where it would be by now, a camera's
             # new connection counts from there.
             now_s = self._clock.wall_s()
-            lane.join_at_s = position.media_time_s + max(0.0, now_s - (position.wall_s or now_s))
+            gap_s = max(0.0, now_s - (position.wall_s or now_s))
+            lane.join_at_s = position.media_time_s + gap_s
+            lane.state.arrival_s = self._clock.monotonic_s() - gap_s
         reason = None
         if found.cold:
             n, of = len(found.cold), len(found.cold) + len(found.actor.tracks)

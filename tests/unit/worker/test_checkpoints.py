@@ -89,7 +89,8 @@ def records_of(of: Lane, config: Config, indices: Iterable[int], with_: Models |
     step = Pipeline(with_ or all_models(), config, StageTimes()).step
     made: list[Record] = []
     for index in indices:
-        [(_, records)] = step([(of.open_state, frame(of.stream, index, level=50 + 3 * index % 190))])
+        seen = replace(frame(of.stream, index, level=50 + 3 * index % 190), arrival_s=CLOCK.now_s)
+        [(_, records)] = step([(of.open_state, seen)])
         made += records
     return made
 
@@ -243,6 +244,21 @@ class TestLive:
             assert {record.track.epoch for record in taken} == {second.epoch}  # 8 s later nobody is where they were
             assert taken[0].prev_epoch == first.epoch
             write(bus, checkpoints(config).last(second))
+
+    def test_media_time_counts_from_the_newest_frame_and_not_from_the_newest_snapshot(
+        self, bus: Bus, config: Config
+    ) -> None:
+        """Owners that saw no frame lose none of the time: the source was gone, and each was killed in turn."""
+        first = self.left_behind(bus, config)
+        CLOCK.advance(6.0)
+        commit(bus, config, first)
+        for _ in range(3):
+            CLOCK.advance(8.0)
+            owner = claimed(bus, config)
+            resume(bus, config, owner)
+            CLOCK.advance(2.0)
+            commit(bus, config, owner)
+        assert owner.join_at_s == pytest.approx(1.0 + 6.0 + 8.0 + 10.0 + 10.0)
 
     def test_faces_are_restored_by_whoever_comes_within_their_patience(self, bus: Bus, config: Config) -> None:
         first = self.left_behind(bus, config)

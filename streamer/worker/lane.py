@@ -298,9 +298,7 @@ class Lane:
         finally:
             self._decoder = None
 
-    def _broke(
-        self, error: Exception, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
-    ) -> None:
+    def _broke(self, error: Exception, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]) -> None:
         """A thread that died silently would leave its stream waiting for ever."""
         broke = SourceBroke(
             f"{self.source.name} could not be read on ({type(error).__name__}: {error}): what was done is kept; "

@@ -82,6 +82,7 @@ class Loop:
         self._exchange: Exchange[Lane, Frame] = Exchange(Collector(batch.max_frames, batch.max_wait_s), self._clock)
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
+        self._done_already: dict[Lane, Resumption] = {}
         self._decoder_cpu_s = 0.0
         self._next_tick_s = 0.0
         self._leaving = self._draining = False
@@ -234,12 +235,15 @@ class Loop:
             log.warning("stream.open_already", stream=message.stream)
             return
         lane = Lane.of(message)
-        if lane.mode == "live":
-            lane.run = self._start.live_run
-        else:  # else named by the session, which the source's bytes give
-            lane.run = (message.job.job.run if message.job else self._start.run) or ""
+        lane.run = self._given_run(lane)
         self._lanes[lane.work] = lane
         lane.start(self._config, self._clock, self._exchange, self._fetch, self.tell)
+
+    def _given_run(self, lane: Lane) -> str:
+        """The run that somebody named; empty where the source's bytes name it."""
+        if lane.mode == "live":
+            return self._start.live_run
+        return (lane.job.job.run if lane.job else self._start.run) or ""
 
     def _fetch(self, lane: Lane) -> Stored:
         """What the bus holds of the lane's state. Called on the lane's own thread."""
@@ -252,13 +256,16 @@ class Loop:
         resumption = self._checkpoints.resume(lane, stored)
         lane.resumed_at_s = resumption.media_time_s
         if resumption.done:
-            self._done_before(lane, resumption)
+            self._done_already[lane] = resumption
         elif lane.mode == "live":
             self._outbox.tell(accounts.status(lane, "connecting", self._clock, message=resumption.cold_reason))
 
     def _opened(self, event: LaneOpened) -> None:
         lane = event.lane
         lane.info = event.info
+        if (resumption := self._done_already.pop(lane, None)) is not None:
+            self._done_before(lane, resumption)
+            return
         self._pipeline.prepare(event.info.display_wh)
         capacity = self._config.decode.queue_frames if lane.mode == "archive" else LIVE_QUEUE_FRAMES
         if lane.n_connections:
@@ -277,12 +284,13 @@ class Loop:
         self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, already_done=True))
 
     def _failed(self, lane: Lane, error: SourceError) -> None:
-        """The source could not be opened: there is nothing to commit."""
+        """The source could not be opened: there is nothing to commit, and a run of its own would say nothing."""
         if lane.returns and lane.state is not None:
             self._rest(lane, opened=False)
             return
         result = accounts.result(lane, "failed", error.cause, str(error))
-        self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, retry=not lane.over))
+        ended = Ended(work=lane.work, run=self._given_run(lane), result=result, retry=not lane.over)
+        self._ended(lane, ended)
 
     def _finish(self, lane: Lane) -> None:
         """The decoder has given its last frame, well or badly."""
@@ -329,13 +337,12 @@ class Loop:
         if phase == "ending":
             return
         lane.stop(self._exchange)
-        result = accounts.result(lane, "interrupted")
         if lane.state is None or (phase == "opening" and lane.mode == "archive"):
-            self._ended(lane, Ended(work=lane.work, run=lane.run, result=result))
+            self._ended(lane, Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted")))
             return
         if lane.mode == "live":
             self._close_tracks(lane, "interrupted")
-        self._end(lane, "ended", result, job_state)
+        self._end(lane, "ended", accounts.result(lane, "interrupted"), job_state)
 
     def _hand_over(self, lane: Lane) -> None:
         """Leave everything as the next owner is to find it: tracks stay open, nothing is said of an end."""
@@ -374,6 +381,7 @@ class Loop:
         if self._lanes.get(lane.work) is not lane:
             return  # discarded while its last commit was under way
         del self._lanes[lane.work]
+        self._done_already.pop(lane, None)
         self._decoder_cpu_s += lane.cpu_s
         self._tick()
         self._link.send(ended)

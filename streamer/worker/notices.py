@@ -13,9 +13,7 @@ from streamer.bus.topics import outgoing
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.fleet import records
-from streamer.messages import SourceState
-from streamer.state.records import Recorder, StreamContext
-from streamer.types import Counters
+from streamer.messages import SourceState, Status, r6, record_id
 from streamer.worker.desk import Desk
 
 REPEAT_S = 10.0
@@ -31,7 +29,8 @@ class _Said:
 @dataclass(slots=True)
 class _Notice:
     said: _Said
-    recorder: Recorder | None = None
+    claim: Placed | None = None
+    seq: int = 0
     told: _Said | None = None
     told_s: float = 0.0
 
@@ -63,36 +62,44 @@ class Notices:
 
     def send_due(self) -> None:
         """Claim what is not claimed yet, and send what has changed or was said too long ago."""
-        unclaimed = [stream for stream, notice in self._notices.items() if notice.recorder is None]
+        unclaimed = [stream for stream, notice in self._notices.items() if notice.claim is None]
         waiting = {stream: self._notices[stream] for stream in unclaimed}
         if unclaimed and not self._claiming:
             self._claiming = True
             claims = [records.claim(stream, self.worker, self.config.topics) for stream in unclaimed]
             self.desk.append(claims, lambda places: self._claimed(waiting, places))
-        due = [record for notice in self._notices.values() if (record := self._record(notice))]
+        due = [record for stream, notice in self._notices.items() if (record := self._record(stream, notice))]
         if due:
             self.desk.append(due)
 
     def _claimed(self, waiting: dict[str, _Notice], places: list[Placed]) -> None:
         self._claiming = False
-        for (stream, notice), place in zip(waiting.items(), places, strict=True):
-            context = StreamContext(
-                stream=stream,
-                run=self.run,
-                session=f"{place.offset}.0",
-                model="",
-                precision="",
-                mode="live",
-                epoch=place.offset,
-                epoch_time_s=place.time_s,
-            )
-            notice.recorder = Recorder(context)
+        for notice, place in zip(waiting.values(), places, strict=True):
+            notice.claim = place
 
-    def _record(self, notice: _Notice) -> Outgoing | None:
-        now_s = self.clock.monotonic_s()
-        if notice.recorder is None or (notice.told == notice.said and now_s < notice.told_s + REPEAT_S):
+    def _record(self, stream: str, notice: _Notice) -> Outgoing | None:
+        now_s, claim = self.clock.monotonic_s(), notice.claim
+        if claim is None or (notice.told == notice.said and now_s < notice.told_s + REPEAT_S):
             return None
-        notice.told, notice.told_s = notice.said, now_s
-        said = notice.said
-        status = notice.recorder.status(said.state, Counters(), self.clock.wall_s(), said.cause, said.message, None)
+        said, wall_s, session = notice.said, r6(self.clock.wall_s()), f"{claim.offset}.0"
+        status = Status(
+            id=record_id("status", stream, self.run, session, claim.offset, notice.seq, repr(wall_s)),
+            stream=stream,
+            run=self.run,
+            session=session,
+            model="",
+            precision="",
+            epoch=claim.offset,
+            epoch_time_s=r6(claim.time_s),
+            seq=notice.seq,
+            pts=None,
+            media_time_s=0.0,
+            capture_time_s=wall_s,
+            time_origin="arrival",
+            state=said.state,
+            cause=said.cause,
+            message=said.message,
+        )
+        notice.told, notice.told_s = said, now_s
+        notice.seq += 1
         return outgoing(status, self.config.topics)

@@ -29,12 +29,20 @@ def test_live_streams_never_wait_for_a_slot() -> None:
     assert [one.stream for one in placement.due()] == ["a", "b", "c"]
 
 
+def die(placement: Placement, child: int, *, live: bool = False) -> tuple[list[str], list[str]]:
+    """A child dies and what can be resumed is added again, as its owner does."""
+    resumed, given_up = placement.died(child)
+    for name in resumed:
+        placement.add(name, live=live)
+    return resumed, given_up
+
+
 def test_the_streams_of_a_dead_child_are_placed_again() -> None:
     placement = Placement(n_children=2, slots=4, max_restarts=3)
     for name in "abcd":
         placement.add(name, live=False)
     placement.due()
-    assert placement.died(0) == (["a", "c"], [])
+    assert die(placement, 0) == (["a", "c"], [])
     assert {one.stream: one.restarts for one in placement.due()} == {"a": 1, "c": 1}
 
 
@@ -42,15 +50,15 @@ def test_a_stream_that_killed_two_children_runs_alone_and_is_then_given_up() -> 
     placement = Placement(n_children=2, slots=4, max_restarts=2)
     placement.add("poison", live=False)
     placement.due()
-    placement.died(0)
+    die(placement, 0)
     [again] = placement.due()
-    placement.died(again.child)
+    die(placement, again.child)
     for name in "ab":
         placement.add(name, live=False)
     placed = {one.stream: one.child for one in placement.due()}
     assert placed["a"] != placed["poison"]
     assert placed["b"] != placed["poison"]
-    assert placement.died(placed["poison"]) == ([], ["poison"])
+    assert die(placement, placed["poison"]) == ([], ["poison"])
     placement.add("c", live=False)
     assert placement.due()[0].child == placed["poison"]
 
@@ -61,11 +69,11 @@ def test_with_few_restarts_the_last_chance_is_taken_alone() -> None:
     for name in ("good", "poison"):
         placement.add(name, live=False)
     assert len(placement.due()) == 2
-    assert placement.died(0) == (["good", "poison"], [])
+    assert die(placement, 0) == (["good", "poison"], [])
     assert [one.stream for one in placement.due()] == ["good"]
     placement.ended("good")
     assert [one.stream for one in placement.due()] == ["poison"]
-    assert placement.died(0) == ([], ["poison"])
+    assert die(placement, 0) == ([], ["poison"])
     assert placement.unfinished == 0
 
 
@@ -76,7 +84,7 @@ def test_a_suspected_live_stream_does_not_wait_for_others_that_never_end() -> No
     placed = {one.stream: one.child for one in placement.due()}
     assert placed == {"a": 0, "b": 1, "c": 0, "d": 1}
     for _ in range(2):
-        placement.died(0)
+        die(placement, 0, live=True)
         placed |= {one.stream: one.child for one in placement.due()}
     assert set(placed) == set("abcd")
     assert placed["b"] == placed["d"] == 1
@@ -111,7 +119,7 @@ def test_whatever_dies_every_archive_stream_ends_and_only_the_guilty_are_given_u
         name = data.draw(st.sampled_from(sorted(running)))
         if name in poisonous:
             child = running[name]
-            resumed, lost = placement.died(child)
+            resumed, lost = die(placement, child)
             assert sorted(resumed + lost) == sorted(one for one, at in running.items() if at == child)
             running = {one: at for one, at in running.items() if at != child}
             given_up |= set(lost)

@@ -12,7 +12,7 @@ from streamer.config import Config, DecodeSettings
 from streamer.decode import Decoder, open_source
 from streamer.errors import DeliveryFailed, ModelError, SourceDamaged, SourceUnreachable
 from streamer.source import Source
-from streamer.worker.link import Close, Drain, Drained, Ended, Opened, Stop, Tick
+from streamer.worker.link import Drain, Drained, Ended, Opened, Release, Stop, Tick
 from tests.unit.worker.rig import Breaking, Running, SomeFaces, config_for, models, result_bytes, video_source
 from tests.videos import pattern
 
@@ -140,7 +140,7 @@ def test_drain_meets_a_stream_that_just_ended(
     child.end()
     gates["other"].free.set()
     assert child.error is None
-    assert [(ended.stream, ended.result.state) for ended in child.ended()] == [
+    assert [(ended.work, ended.result.state) for ended in child.ended()] == [
         ("video", "done"),
         ("other", "interrupted"),
     ]
@@ -175,10 +175,10 @@ class Gate:
         self.free.wait(20)
 
 
-@pytest.mark.parametrize("farewell", [Drain(), Close(stream="video")])
+@pytest.mark.parametrize("farewell", [Drain(), Release(work="video")])
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_stream_can_be_let_go_while_it_opens(
-    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, farewell: Drain | Close, exists: bool
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, farewell: Drain | Release, exists: bool
 ) -> None:
     """Whatever its decoder says later is of no concern any more."""
     gate = Gate(after=-1)
@@ -251,7 +251,7 @@ def test_a_failure_that_lies_in_the_bytes_is_the_end_and_one_of_the_network_is_n
 
 def test_a_bus_that_refuses_ends_the_loop_with_its_error(tmp_path: Path, video: Path) -> None:
     config = config_for(tmp_path)
-    config = msgspec.structs.replace(config, bus=config.bus + "?max_record_bytes=1000")
+    config = msgspec.structs.replace(config, bus=config.bus + "?max_record_bytes=500")
     child = Running(config, models(SomeFaces(2)))
     child.open(video_source(video))
     child.end()

@@ -21,6 +21,7 @@ from streamer.errors import BusFull, BusUnavailable, ModelError
 from streamer.messages import RunRecord, SourceResult, decode
 from streamer.source import Source
 from streamer.worker.children import Children, Died, Event, Said
+from streamer.worker.crew import HUNG_AFTER_S
 from streamer.worker.link import (
     Drain,
     Drained,
@@ -37,7 +38,7 @@ from streamer.worker.link import (
     Tick,
 )
 from streamer.worker.runs import RunBook
-from streamer.worker.supervisor import HUNG_AFTER_S, RunOutcome, Supervisor
+from streamer.worker.supervisor import RunOutcome, Supervisor
 from tests.unit.worker.rig import config_for
 
 Answer = Callable[["Scripted", int, Message], None]
@@ -113,13 +114,13 @@ def opened(stream: str, run: str = "r", **more: Any) -> Opened:
         "fps": 25.0,
         "duration_s": 4.0,
     } | more
-    return Opened(stream=stream, run=run, **facts)
+    return Opened(work=stream, run=run, **facts)
 
 
 def ended(stream: str, run: str = "r", already_done: bool = False, **more: Any) -> Ended:
     facts: dict[str, Any] = {"state": "done", "mode": "archive", "session": "s", "analysed": 100} | more
     return Ended(
-        stream=stream, run=run, result=SourceResult(stream=stream, source="", **facts), already_done=already_done
+        work=stream, run=run, result=SourceResult(stream=stream, source="", **facts), already_done=already_done
     )
 
 
@@ -131,7 +132,7 @@ def tick(stream: str, analysed: int, **more: Any) -> Tick:
         "faces": 1,
         "records": 1,
     }
-    one = StreamTick(stream=stream, analysed=analysed, corrupt_packets=0, dropped={"queue_full": 2}, **facts)
+    one = StreamTick(work=stream, analysed=analysed, corrupt_packets=0, dropped={"queue_full": 2}, **facts)
     return Tick(streams=(one,), published=more.pop("published", 1), stage_s=more)
 
 

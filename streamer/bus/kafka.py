@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -21,12 +20,14 @@ from kafka.record import util as record_util
 from kafka.structs import TopicPartition
 
 from streamer.bus.checks import check_topic, topic_missing
+from streamer.bus.kafka_answers import hopeless, incoming, learn, unavailable
+from streamer.bus.kafka_member import KafkaBusMember
 from streamer.bus.kafka_options import KafkaOptions, parse
 from streamer.bus.kafka_producer import KafkaBusProducer
-from streamer.bus.protocol import Incoming, Isolation, Topic
+from streamer.bus.protocol import Incoming, Isolation, Listener, Load, Topic
 from streamer.clock import Clock, SystemClock
 from streamer.config import TopicSettings
-from streamer.errors import BusError, BusUnavailable, DeliveryFailed, UsageError
+from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
 
 _COMPACTED = {
     "segment.bytes": str(16 * 1024 * 1024),
@@ -58,7 +59,7 @@ class KafkaBus:
         self._admin: Any = None
         self._scanner: Any = None
         self._partitions: dict[str, int] = {}
-        self._opened: set[KafkaBusProducer | KafkaBusConsumer] = set()
+        self._opened: set[KafkaBusProducer | KafkaBusConsumer | KafkaBusMember] = set()
         self._closed = False
 
     def ensure_topics(self, topics: Iterable[Topic]) -> None:
@@ -93,7 +94,7 @@ class KafkaBus:
                 client.subscribe(list(topics))
             else:
                 client.assign(places)
-            _learn(client, topics, self.options.wait_s)
+            learn(client, topics, self.options.wait_s)
             if group is None and start == "latest":  # now, not at the first poll
                 for place, offset in client.end_offsets(places).items():
                     client.seek(place, offset)
@@ -103,6 +104,37 @@ class KafkaBus:
         consumer = KafkaBusConsumer(self, client, group)
         self._opened.add(consumer)
         return consumer
+
+    def member(
+        self,
+        topic: str,
+        group: str,
+        listener: Listener,
+        load: Load,
+        *,
+        whole: bool = False,
+        instance: str | None = None,
+        session_timeout_s: float = 10.0,
+    ) -> KafkaBusMember:
+        partitions = self.partitions(topic)
+        identity = {} if instance is None else {"group_instance_id": instance}
+        try:
+            member = KafkaBusMember(
+                self,
+                lambda more: self.connect(
+                    lambda: self._client("read_committed", "earliest", group, **more, **identity)
+                ),
+                topic,
+                partitions,
+                listener,
+                load,
+                whole=whole,
+                session_timeout_s=session_timeout_s,
+            )
+        except errors.KafkaError as error:
+            raise unavailable(self.options, error) from error
+        self._opened.add(member)
+        return member
 
     def latest(self, topic: str, partition: int, keys: Sequence[bytes] | None = None) -> dict[bytes, Incoming]:
         if not 0 <= partition < self.partitions(topic):
@@ -117,7 +149,7 @@ class KafkaBus:
             scanner = self._scanner
             try:
                 scanner.assign([place])
-                _learn(scanner, [topic], self.options.wait_s)
+                learn(scanner, [topic], self.options.wait_s)
                 scanner.seek_to_beginning(place)
                 end = scanner.end_offsets([place])[place]
                 while (at := scanner.position(place, timeout_ms=1000)) is None or at < end:
@@ -155,7 +187,7 @@ class KafkaBus:
             raise topic_missing(name)
         return self._partitions[name]
 
-    def forget(self, opened: KafkaBusProducer | KafkaBusConsumer) -> None:
+    def forget(self, opened: KafkaBusProducer | KafkaBusConsumer | KafkaBusMember) -> None:
         """Called by what was closed."""
         self._opened.discard(opened)
 
@@ -169,7 +201,7 @@ class KafkaBus:
                 return make()
             except errors.KafkaError as error:
                 left_s = deadline_s - self.clock.monotonic_s()
-                if left_s <= 0 or _hopeless(error):
+                if left_s <= 0 or hopeless(error):
                     raise unavailable(self.options, error) from error
                 self.clock.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311  # jitter
                 pause_s = min(2.0, pause_s * 2)
@@ -188,22 +220,25 @@ class KafkaBus:
 
         return self.connect(attempt)
 
-    def _client(self, isolation: Isolation, start: str, group: str | None) -> Any:
-        membership = {} if group is None else {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1000}
-        return kafka.KafkaConsumer(
-            **self.options.client(),
-            **membership,
-            group_id=group,
-            isolation_level=isolation,
-            auto_offset_reset=start,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            partition_assignment_strategy=(CooperativeStickyAssignor,),
-            max_partition_fetch_bytes=max(1024 * 1024, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES),
-            bootstrap_timeout_ms=2000,
-            metadata_max_age_ms=30_000,
-            metrics_enabled=False,
-        )
+    def _client(self, isolation: Isolation, start: str, group: str | None, **more: Any) -> Any:
+        settings: dict[str, Any] = {
+            "group_id": group,
+            "isolation_level": isolation,
+            "auto_offset_reset": start,
+            "enable_auto_commit": False,
+            "allow_auto_create_topics": False,
+            "max_partition_fetch_bytes": max(1024 * 1024, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES),
+            "bootstrap_timeout_ms": 2000,
+            "metadata_max_age_ms": 30_000,
+            "metrics_enabled": False,
+        }
+        if group is not None:
+            settings |= {
+                "session_timeout_ms": 10_000,
+                "heartbeat_interval_ms": 1000,
+                "partition_assignment_strategy": (CooperativeStickyAssignor,),
+            }
+        return kafka.KafkaConsumer(**self.options.client(), **(settings | more))
 
     def _creation(self, topic: Topic) -> dict[str, Any]:
         configs = {
@@ -280,63 +315,6 @@ class KafkaBusConsumer:
     def _check_open(self) -> None:
         if self._closed:
             raise BusUnavailable("this consumer is closed")
-
-
-def incoming(polled: dict[Any, list[Any]]) -> Iterable[Incoming]:
-    """The library's records as ours, partition by partition."""
-    for records in polled.values():
-        for record in records:
-            yield Incoming(
-                record.topic,
-                record.partition,
-                record.offset,
-                record.key if record.key is not None else b"",
-                record.value,
-                tuple((name, value if value is not None else b"") for name, value in record.headers),
-                record.timestamp / 1000,
-            )
-
-
-def unavailable(options: KafkaOptions, error: Exception) -> BusError:
-    """What a failure of the library means to the operator."""
-    if _hopeless(error):
-        return BusUnavailable(
-            f"the brokers {options.where} refuse this program: {error}: check its credentials and rights"
-        )
-    return BusUnavailable(
-        f"the brokers {options.where} do not answer ({type(error).__name__}: {error}): check that they run and can be"
-        " reached from here"
-    )
-
-
-def _hopeless(error: Exception) -> bool:
-    return isinstance(
-        error,
-        (
-            errors.AuthorizationError,
-            errors.SaslAuthenticationFailedError,
-            errors.UnsupportedSaslMechanismError,
-            errors.InvalidReplicationFactorError,
-            errors.PolicyViolationError,
-            errors.InvalidTopicError,
-            errors.KafkaConfigurationError,
-        ),
-    )
-
-
-def _learn(client: Any, topics: Iterable[str], timeout_s: float) -> None:
-    """Have a consumer know its topics now.
-
-    When its first question about the cluster is still under way as topics are named, the library forgets to ask about
-    them for as long as `metadata_max_age_ms`, and a group leader then gives out nothing. Its public way to ask again
-    waits for ever, so this is that way with a limit.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    while any(client._cluster.partitions_for_topic(topic) is None for topic in topics):
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise errors.KafkaTimeoutError(f"the topics' partitions were not told within {timeout_s:g} s")
-        client._net.run(client._manager.wait_for, client._cluster.request_update(), left_s * 1000)
 
 
 def _shapes(admin: Any) -> dict[str, int]:

@@ -10,33 +10,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import msgspec
-
+from streamer.bus import sqlite_group as group_table
 from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES, check_records, check_topic, topic_missing
-from streamer.bus.protocol import Headers, Incoming, Isolation, Outgoing, Topic
+from streamer.bus.protocol import Incoming, Isolation, Listener, Load, Outgoing, Placed, Position, Topic
 from streamer.bus.sqlite_file import connect, reading, writing
+from streamer.bus.sqlite_group import Team
+from streamer.bus.sqlite_member import SqliteMember
+from streamer.bus.sqlite_rows import COLUMNS, POLL_INTERVAL_S, KnownTopic, Row, append, incoming
 from streamer.bus.sqlite_upkeep import maintain
 from streamer.clock import Clock, SystemClock
 from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
 
-POLL_INTERVAL_S = 0.01
-_COLUMNS = "id, topic, partition, offset, key, headers, value, time_s"
-_Opened = TypeVar("_Opened", "SqliteProducer", "SqliteConsumer")
-_Row = tuple[int, int, int, int, bytes, bytes | None, bytes | None, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A topic with its number in the file."""
-
-    number: int
-    topic: Topic
+_Opened = TypeVar("_Opened", "SqliteProducer", "SqliteConsumer", SqliteMember)
 
 
 class SqliteBus:
@@ -56,8 +46,8 @@ class SqliteBus:
         self._create = create
         self._lock = threading.RLock()
         self._connection = connect(path, create=create)
-        self._known: dict[str, _Known] = {}
-        self._opened: set[SqliteProducer | SqliteConsumer] = set()
+        self._known: dict[str, KnownTopic] = {}
+        self._opened: set[SqliteProducer | SqliteConsumer | SqliteMember] = set()
         self._closed = False
 
     def ensure_topics(self, topics: Iterable[Topic]) -> None:
@@ -92,21 +82,71 @@ class SqliteBus:
         known = [self.known(name) for name in topics]
         return self._remember(SqliteConsumer(self, self._open(durable=False), known, group, start))
 
-    def latest(self, topic: str, partition: int, keys: Sequence[bytes] | None = None) -> dict[bytes, Incoming]:
+    def member(
+        self,
+        topic: str,
+        group: str,
+        listener: Listener,
+        load: Load,
+        *,
+        whole: bool = False,
+        instance: str | None = None,
+        session_timeout_s: float = 10.0,
+    ) -> SqliteMember:
         known = self.known(topic)
-        where = "FROM record WHERE topic = ? AND partition = ? AND compact = ?"
-        place = (known.number, partition, int("compact" in known.topic.cleanup))
+        member = SqliteMember(
+            self.path,
+            self._open(durable=False),
+            self.clock,
+            topic,
+            Team(group, known.number),
+            known.topic.partitions,
+            listener,
+            load,
+            whole=whole,
+            instance=instance,
+            session_timeout_s=session_timeout_s,
+            forget=self.forget,
+        )
+        return self._remember(member)
+
+    def latest(
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes] | None = None,
+        *,
+        since_s: float | None = None,
+        from_offset: int | None = None,
+        settled: bool = False,
+    ) -> dict[bytes, Incoming]:
+        del settled  # no transaction is ever seen open here
+        known = self.known(topic)
+        where = "FROM record WHERE topic = ? AND partition = ? AND compact = ? AND time_s >= ? AND offset >= ?"
+        place = (
+            known.number,
+            partition,
+            int("compact" in known.topic.cleanup),
+            since_s or 0.0,
+            from_offset or 0,
+        )
         with self._lock, reading(self.path):
             connection = self._connect()
             if keys is None:
                 newest = f"SELECT max(id) {where} GROUP BY key"  # constant text
-                rows = connection.execute(f"SELECT {_COLUMNS} FROM record WHERE id IN ({newest})", place)  # noqa: S608
+                rows = connection.execute(f"SELECT {COLUMNS} FROM record WHERE id IN ({newest})", place)  # noqa: S608
                 found = rows.fetchall()
             else:
-                query = f"SELECT {_COLUMNS} {where} AND key = ? ORDER BY id DESC LIMIT 1"
+                query = f"SELECT {COLUMNS} {where} AND key = ? ORDER BY id DESC LIMIT 1"
                 answers = (connection.execute(query, (*place, key)).fetchone() for key in dict.fromkeys(keys))
                 found = [row for row in answers if row is not None]
-        return {row[4]: _incoming(row, topic) for row in found if row[6] is not None}
+        return {row[4]: incoming(row, topic) for row in found if row[6] is not None}
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        query = "SELECT next_offset FROM head WHERE topic = ? AND partition = ?"
+        with self._lock, reading(self.path):
+            row = self._connect().execute(query, (self.known(topic).number, partition)).fetchone()
+        return int(row[0]) if row else 0
 
     def maintain(self) -> None:
         with self._lock:
@@ -119,13 +159,13 @@ class SqliteBus:
                 opened.close()
             self._connection.close()
 
-    def known(self, name: str) -> _Known:
+    def known(self, name: str) -> KnownTopic:
         """The topic of that name; raises `TopicMissing`."""
         with self._lock:
             if name not in self._known:
                 with reading(self.path):
                     rows = self._connect().execute("SELECT id, name, partitions, cleanup, retention_s FROM topic")
-                    self._known = {row[1]: _Known(row[0], Topic(*row[1:])) for row in rows}
+                    self._known = {row[1]: KnownTopic(row[0], Topic(*row[1:])) for row in rows}
             if name not in self._known:
                 raise topic_missing(name)
             return self._known[name]
@@ -135,7 +175,7 @@ class SqliteBus:
             raise BusUnavailable(f"the bus {self.path} was closed by this program")
         return self._connection
 
-    def forget(self, opened: SqliteProducer | SqliteConsumer) -> None:
+    def forget(self, opened: SqliteProducer | SqliteConsumer | SqliteMember) -> None:
         """Called by what was closed."""
         self._opened.discard(opened)
 
@@ -166,12 +206,16 @@ class SqliteProducer:
                 ).fetchall()[0][0]
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        self._write(records, transaction=False)
+        self._write(records)
 
-    def commit(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing], timeout_s: float) -> list[Placed]:
+        del timeout_s
+        return self._write(records)
+
+    def commit(self, records: Sequence[Outgoing], position: Position | None = None) -> None:
         if self._transactional_id is None:
             raise UsageError("this producer was made without a transactional id and cannot commit")
-        self._write(records, transaction=True)
+        self._write(records, transaction=True, position=position)
 
     def flush(self, timeout_s: float) -> None:
         del timeout_s
@@ -186,17 +230,32 @@ class SqliteProducer:
             self._connection = None
             self._bus.forget(self)
 
-    def _write(self, records: Sequence[Outgoing], *, transaction: bool) -> None:
+    def _write(
+        self, records: Sequence[Outgoing], *, transaction: bool = False, position: Position | None = None
+    ) -> list[Placed]:
         connection = self._open()
         check_records(records, lambda name: self._bus.known(name).topic.partitions, self._bus.max_record_bytes)
-        if not records:
-            return
+        if not records and position is None:
+            return []
+        # Topics are looked up before: that takes the bus's lock, which nobody may wait for who holds the file's.
+        known = [(self._bus.known(record.topic), record) for record in records]
+        teams = self._teams(position)
         with writing(connection, self._bus.path):
             if transaction:
                 self._check_not_fenced(connection)
-            append(
-                connection, [(self._bus.known(record.topic), record) for record in records], self._bus.clock.wall_s()
-            )
+            placed = append(connection, known, self._bus.clock.wall_s())
+            if position is not None:
+                for team, offsets in teams.items():
+                    group_table.remember(connection, team, position.token, offsets)
+        return placed
+
+    def _teams(self, position: Position | None) -> dict[Team, dict[int, int]]:
+        teams: dict[Team, dict[int, int]] = {}
+        if position is not None:
+            for topic, partition, next_offset in position.offsets:
+                team = Team(position.token.group, self._bus.known(topic).number)
+                teams.setdefault(team, {})[partition] = next_offset
+        return teams
 
     def _check_not_fenced(self, connection: sqlite3.Connection) -> None:
         name = self._transactional_id
@@ -210,30 +269,6 @@ class SqliteProducer:
         return self._connection
 
 
-def append(connection: sqlite3.Connection, records: Sequence[tuple[_Known, Outgoing]], now_s: float) -> None:
-    """Append inside the transaction that is open; offsets go on where each partition stands."""
-    heads: dict[tuple[int, int], int] = {}
-    rows = []
-    for known, record in records:
-        place = (known.number, record.partition)
-        if place not in heads:
-            row = connection.execute("SELECT next_offset FROM head WHERE topic = ? AND partition = ?", place).fetchone()
-            heads[place] = row[0] if row else 0
-        headers = msgspec.msgpack.encode(record.headers) if record.headers else None
-        compact = int("compact" in known.topic.cleanup)
-        rows.append((*place, heads[place], compact, now_s, record.key, headers, record.value))
-        heads[place] += 1
-    connection.executemany(
-        "INSERT INTO record (topic, partition, offset, compact, time_s, key, headers, value)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
-    )
-    connection.executemany(
-        "INSERT INTO head VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
-        [(*place, next_offset) for place, next_offset in heads.items()],
-    )
-
-
 class SqliteConsumer:
     """Follows some topics in commit order, which is also partition order."""
 
@@ -241,7 +276,7 @@ class SqliteConsumer:
         self,
         bus: SqliteBus,
         connection: sqlite3.Connection,
-        topics: Sequence[_Known],
+        topics: Sequence[KnownTopic],
         group: str | None,
         start: Literal["earliest", "latest"],
     ) -> None:
@@ -301,23 +336,17 @@ class SqliteConsumer:
             self._bus.forget(self)
 
     def _next(self, connection: sqlite3.Connection, max_records: int) -> list[Incoming]:
-        query = f"SELECT {_COLUMNS} FROM record WHERE topic = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
-        per_topic: list[list[_Row]] = [
+        query = f"SELECT {COLUMNS} FROM record WHERE topic = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
+        per_topic: list[list[Row]] = [
             connection.execute(query, (*place, max_records)).fetchall() for place in self._last_id.items()
         ]
         records = []
         for row in islice(merge(*per_topic), max_records):
             self._last_id[row[1]] = row[0]
-            records.append(_incoming(row, self._names[row[1]]))
+            records.append(incoming(row, self._names[row[1]]))
         return records
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             raise BusUnavailable("this consumer is closed")
         return self._connection
-
-
-def _incoming(row: _Row, topic: str) -> Incoming:
-    _, _, partition, offset, key, headers, value, time_s = row
-    pairs: Headers = msgspec.msgpack.decode(headers, type=tuple[tuple[str, bytes], ...]) if headers else ()
-    return Incoming(topic, partition, offset, key, value, pairs, time_s)

@@ -16,7 +16,7 @@ from pathlib import Path
 from streamer.errors import BusError, BusFull, BusUnavailable
 
 APPLICATION_ID = 0x61666274  # "afbt"
-LAYOUT = 1
+LAYOUT = 2
 BUSY_TIMEOUT_S = 5.0
 BUSY_ATTEMPTS = 6
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
@@ -40,6 +40,21 @@ _TABLES = (
         reader TEXT NOT NULL, topic INTEGER NOT NULL, last_id INTEGER NOT NULL,
         PRIMARY KEY (reader, topic)) WITHOUT ROWID""",
     "CREATE TABLE writer (name TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID",
+)
+# Since layout 2: groups whose members share partitions. A partition moves from `owner` to `target` when the owner has
+# let go of it. `seen_s` is the machine's monotonic clock, which all its processes share.
+_GROUP_TABLES = (
+    """CREATE TABLE team (
+        reader TEXT NOT NULL, topic INTEGER NOT NULL, generation INTEGER NOT NULL, stale INTEGER NOT NULL,
+        PRIMARY KEY (reader, topic)) WITHOUT ROWID""",
+    """CREATE TABLE member (
+        reader TEXT NOT NULL, topic INTEGER NOT NULL, name TEXT NOT NULL, instance TEXT, generation INTEGER NOT NULL,
+        seen_s REAL NOT NULL, session_s REAL NOT NULL, load BLOB NOT NULL,
+        PRIMARY KEY (reader, topic, name)) WITHOUT ROWID""",
+    """CREATE TABLE lease (
+        reader TEXT NOT NULL, topic INTEGER NOT NULL, partition INTEGER NOT NULL, owner TEXT, target TEXT,
+        units REAL, rate REAL, next_offset INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (reader, topic, partition)) WITHOUT ROWID""",
 )
 _NO_SPACE = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMMAP")
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
@@ -144,6 +159,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool, durable: 
         raise BusUnavailable(
             f"the bus {path} has layout {layout}, this program knows {LAYOUT}: use the newer version that wrote it"
         )
+    if layout < LAYOUT:
+        _upgrade(connection, path)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
 
@@ -168,7 +185,17 @@ def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
             return
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             return  # an SQLite file of somebody else who gave it no application id
-        for statement in _TABLES:
+        for statement in _TABLES + _GROUP_TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a file of layout 1 to layout 2, once, however many processes open it at the same moment."""
+    with writing(connection, path):
+        if _identity(connection)[1] >= LAYOUT:
+            return
+        for statement in _GROUP_TABLES:
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {LAYOUT}")

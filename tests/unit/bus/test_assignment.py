@@ -97,7 +97,7 @@ def test_two_rounds_are_enough_and_nothing_is_ever_with_two_owners(
     partitions, members, weights = situation
     owned = {m.member: m.held for m in members}
     promised: Owned = {m.member: frozenset() for m in members}
-    memory = {m.member: {} for m in members} | {
+    memory: dict[str, dict[int, Known]] = {m.member: {} for m in members} | {
         members[0].member: {p: Known(units, rate, 1) for p, (units, rate) in weights.items()}
     }
     rounds: list[dict[str, Shares]] = []

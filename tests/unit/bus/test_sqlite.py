@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from streamer.bus.protocol import Outgoing, Topic
-from streamer.bus.sqlite import SqliteBus, append
+from streamer.bus.sqlite import SqliteBus
 from streamer.bus.sqlite_file import APPLICATION_ID, LAYOUT, connect, translate, writing
+from streamer.bus.sqlite_rows import append
 from streamer.clock import FakeClock
 from streamer.errors import BusError, BusFull, BusUnavailable
 

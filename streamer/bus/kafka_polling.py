@@ -1,0 +1,114 @@
+"""The Kafka library's `poll` on a thread of its own; what happens in it is handed to the thread that owns a member."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from kafka import AsyncConsumerRebalanceListener
+from kafka.future import Future
+from kafka.structs import TopicPartition
+
+from streamer.bus.kafka_answers import incoming
+from streamer.bus.protocol import Incoming
+
+_GRACE_S = 0.25  # the library ends its poll about when it was told to
+
+Kind = Literal["assigned", "revoked", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something happened to our partitions; the rebalance waits until `done` is called."""
+
+    kind: Kind
+    partitions: frozenset[int]
+    client: Any
+    answer: Any
+
+    def done(self) -> None:
+        """Let the rebalance go on."""
+        self.client._net.call_soon_threadsafe(lambda: self.answer.success(None))
+
+
+class Polling:
+    """Polls `client`, one poll at a time; `wait` is the owner's. `relay` is the listener for the library.
+
+    With `whole` a new partition is read from its beginning.
+    """
+
+    def __init__(self, client: Any, whole: bool) -> None:
+        self._client = client
+        self._wanted: SimpleQueue[tuple[float, int] | None] = SimpleQueue()
+        self._happened: SimpleQueue[Change | list[Incoming] | Exception] = SimpleQueue()
+        self._closed = False
+        self.is_under_way = False
+        self.relay = _Relay(self, whole)
+        threading.Thread(target=self._run, name="kafka-member", daemon=True).start()
+
+    def wait(self, timeout_s: float, max_records: int) -> Change | list[Incoming] | Exception:
+        """What happens next: records, an error, or a change (and then the poll goes on); [] when nothing does in time."""
+        if not self.is_under_way:
+            self.is_under_way = True
+            self._wanted.put((timeout_s, max_records))
+        try:
+            happened = self._happened.get(timeout=timeout_s + _GRACE_S)
+        except Empty:
+            return []  # the library waits for a broker; the same poll is waited for next time
+        if not isinstance(happened, Change):
+            self.is_under_way = False
+        return happened
+
+    def close(self) -> None:
+        """Want nothing more; whatever waits for an answer goes on."""
+        self._closed = True
+        self._wanted.put(None)
+        while True:
+            try:
+                happened = self._happened.get_nowait()
+            except Empty:
+                return
+            if isinstance(happened, Change):
+                happened.done()
+
+    async def tell(self, kind: Kind, places: Iterable[TopicPartition]) -> None:
+        """On the library's thread: have the owner hear of it, and return when it is done."""
+        if not self._closed:
+            answer = Future()
+            self._happened.put(Change(kind, frozenset(place.partition for place in places), self._client, answer))
+            await answer
+
+    def from_beginning(self, places: Iterable[TopicPartition]) -> None:
+        """On the library's thread: read these from their beginning."""
+        self._client.seek_to_beginning(*places)
+
+    def _run(self) -> None:
+        while (wanted := self._wanted.get()) is not None:
+            timeout_s, max_records = wanted
+            try:
+                polled = self._client.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+                self._happened.put(list(incoming(polled)))
+            except Exception as error:  # the owner decides what it means
+                self._happened.put(error)
+
+
+class _Relay(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
+    """Hears of rebalances; being asynchronous it leaves the library free to send heartbeats meanwhile."""
+
+    def __init__(self, polling: Polling, whole: bool) -> None:
+        self._polling = polling
+        self._whole = whole
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        if self._whole:
+            self._polling.from_beginning(assigned)
+        await self._polling.tell("assigned", assigned)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._polling.tell("revoked", revoked)
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        await self._polling.tell("lost", lost)

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from streamer import log
+from streamer.bus.checks import record_bytes
 from streamer.bus.protocol import Outgoing
-from streamer.bus.topics import outgoing
+from streamer.bus.topics import outgoing, topics
 from streamer.clock import Clock
 from streamer.config import Config
-from streamer.messages import Record, Status
+from streamer.messages import JobState, Record, SourceResult, Status
 from streamer.pipeline import StageTimes
 from streamer.worker.checkpoints import Checkpoints
+from streamer.worker.job_progress import progress, progress_record
 from streamer.worker.lane import Lane
 from streamer.worker.publisher import Batch, Publisher
+from streamer.worker.snapshots import SnapshotSchedule
 
 FIRST_COMMIT_S = 0.25  # somebody waits for the first sign of life; later commits take their time
+_LOOK_S = 0.05
+_SAY_LATE_S = 60.0
 
 
 @dataclass(slots=True)
 class _Unpublished:
-    """Records waiting since `since_s`, and the lanes whose state goes with them."""
+    """Records waiting since `since_s`, each with the work it is of, and the lanes whose state goes with them."""
 
-    records: list[Outgoing] = field(default_factory=list)
+    records: list[tuple[str, Outgoing]] = field(default_factory=list)
     lanes: dict[Lane, None] = field(default_factory=dict)
+    follow: list[tuple[str, Batch]] = field(default_factory=list)
     since_s: float | None = None
+    urgent: bool = False
 
-    def add(self, records: Sequence[Outgoing], now_s: float) -> None:
+    def add(self, work: str, records: Iterable[Outgoing], now_s: float) -> None:
         if self.since_s is None:
             self.since_s = now_s
-        self.records.extend(records)
+        self.records.extend((work, record) for record in records)
+
+    def discard(self, lane: Lane) -> None:
+        self.records = [(work, record) for work, record in self.records if work != lane.work]
+        self.follow = [(work, batch) for work, batch in self.follow if work != lane.work]
+        self.lanes.pop(lane, None)
+        if not (self.records or self.lanes or self.follow):
+            self.since_s, self.urgent = None, False
 
 
 class Outbox:
-    """Owned by the child's loop. `first` is called, on the publisher thread, after the first archive commit."""
+    """Owned by the child's loop. `first` is called, on a thread of the publisher, after the first archive commit."""
 
     def __init__(
         self,
@@ -45,6 +60,7 @@ class Outbox:
         first: Callable[[], None],
     ) -> None:
         self._publisher = publisher
+        publisher.never_spool(topics(config.topics).state.name)  # after an outage, newer and full snapshots are taken
         self._checkpoints = checkpoints
         self._topics = config.topics
         self._settings = config.checkpoint
@@ -53,50 +69,106 @@ class Outbox:
         self._first: Callable[[], None] | None = first
         self._archive = _Unpublished()
         self._live = _Unpublished()
-        self._next_snapshot_s = 0.0
+        self._positions: dict[int, int] = {}
+        self._job_ends: dict[Lane, tuple[JobState, SourceResult | None]] = {}
+        self._snapshots: SnapshotSchedule[Lane] = SnapshotSchedule(
+            config.checkpoint.live_interval_s, config.checkpoint.live_bytes_per_s
+        )
+        self._next_look_s = self._next_say_s = 0.0
+
+    # -- what is to be published ------------------------------------------------------------------------------
 
     def add(self, lane: Lane, records: Sequence[Record]) -> None:
         """Take a frame's records, which may be none: an archive's position has moved all the same."""
         encoded = [outgoing(record, self._topics, lane.mode) for record in records]
         if lane.mode == "archive":
-            self._archive.add(encoded, self._clock.monotonic_s())
+            self._archive.add(lane.work, encoded, self._clock.monotonic_s())
             self._archive.lanes[lane] = None
         elif encoded:
-            self._live.add(encoded, self._clock.monotonic_s())
+            self._live.add(lane.work, encoded, self._clock.monotonic_s())
 
     def tell(self, status: Status) -> None:
         """Take a status record. It leaves with the live records, whatever mode its stream is in."""
-        self._live.add([outgoing(status, self._topics)], self._clock.monotonic_s())
+        self._live.add(status.stream, [outgoing(status, self._topics)], self._clock.monotonic_s())
+
+    def opened(self, lane: Lane) -> None:
+        """The lane has its state: a live one's snapshot is due at once, since an earlier owner's may come late."""
+        if lane.mode == "live":
+            self._snapshots.opened(lane, lane.work, self._clock.monotonic_s())
+
+    def positions(self, offsets: Mapping[int, int]) -> None:
+        """How far the partitions of jobs are that moved: their lowest unfinished offsets, committed from here on."""
+        self._positions |= offsets
+
+    def job_ends(self, lane: Lane, state: JobState, result: SourceResult) -> None:
+        """What the lane's last commit says of its job: an end, or, where it was only interrupted, that it waits."""
+        waits = state == "running" and result.state == "interrupted"
+        self._job_ends[lane] = ("waiting" if waits else state, result)
+
+    def discard(self, lane: Lane) -> None:
+        """Publish nothing more of the lane, which may be somebody else's already; nothing of it is `done`."""
+        self._archive.discard(lane)
+        self._live.discard(lane)
+        self._job_ends.pop(lane, None)
+        self._publisher.discard(lane.work)
+
+    # -- when it leaves ---------------------------------------------------------------------------------------
 
     @property
     def due_s(self) -> float:
         """When `on_time` has something to send, on the monotonic clock."""
-        due_s = float("inf")
-        if self._archive.since_s is not None:
-            due_s = self._archive.since_s + self._commit_after_s
+        due_s = self._archive_due_s
+        if self.behind:
+            due_s = max(due_s, self._clock.monotonic_s() + _LOOK_S)
         if self._live.since_s is not None:
             due_s = min(due_s, self._live.since_s + self._settings.live_flush_s)
         return due_s
 
+    @property
+    def behind(self) -> bool:
+        """Whether archives wait for the bus: the less of them is analysed now, the less waits in memory."""
+        return self._archive_due_s <= self._clock.monotonic_s() and not self._publisher.has_room(transactional=True)
+
+    @property
+    def snapshots_late_s(self) -> float:
+        """By how much the bound on snapshots, or an absent bus, stretches their interval now."""
+        return max(0.0, self._snapshots.late_s(self._clock.monotonic_s()))
+
     def on_time(self, lanes: Iterable[Lane]) -> None:
         """Send what has waited long enough; now and then with the state of the live ones among `lanes`."""
         now_s = self._clock.monotonic_s()
-        since_s, n_records = self._archive.since_s, len(self._archive.records)
-        if since_s is not None and (
-            now_s >= since_s + self._commit_after_s or n_records >= self._settings.archive_max_records
-        ):
+        most = 2 * self._settings.archive_max_records
+        if now_s >= self._archive_due_s and (not self.behind or len(self._archive.records) >= most):
             self._commit()
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + self._settings.live_flush_s
+            self._take_snapshots([lane for lane in lanes if lane.mode == "live"], now_s)
         if self._live.since_s is not None and now_s >= self._live.since_s + self._settings.live_flush_s:
-            if now_s >= self._next_snapshot_s:
-                self._next_snapshot_s = now_s + self._settings.live_interval_s
-                self._snapshot(lane for lane in lanes if lane.mode == "live" and lane.phase == "running")
             self._send(None)
 
     def last_of(self, lane: Lane, done: Callable[[], None]) -> None:
         """Send what there is of the lane, an archive's state with it; `done` once all of it is on the bus."""
-        if lane.mode == "archive":
+        if lane.mode == "live":
+            self._send(done)
+            return
+        # Behind the commit: a status never says `ended` of what may still be lost.
+        status, own = topics(self._topics).status.name, lane.stream
+        last = [(lane.work, one) for work, one in self._live.records if work == own and one.topic == status]
+        self._live.records = [(work, one) for work, one in self._live.records if work != own or one.topic != status]
+        self._archive.add(lane.work, (), self._clock.monotonic_s())
+        self._archive.lanes[lane] = None
+        self._archive.follow.append((lane.work, Batch(last, transactional=False, done=done)))
+        self._archive.urgent = True
+        if not self.behind:
             self._commit()
-        self._send(done)  # behind the commit: a status never says `ended` of what may still be lost
+
+    def hand_over(self, lane: Lane, done: Callable[[], None]) -> None:
+        """Send what there is of the lane, its state last, for the next owner to go on from; then `done`."""
+        if lane.mode == "archive":
+            self._job_ends[lane] = ("waiting", None)
+        else:
+            self._snapshot(lane)
+        self.last_of(lane, done)
 
     def flush(self) -> None:
         """Send everything."""
@@ -106,23 +178,53 @@ class Outbox:
             self._send(None)
 
     @property
-    def _commit_after_s(self) -> float:
+    def _archive_due_s(self) -> float:
+        waiting = self._archive
+        if waiting.since_s is None:
+            return float("inf")
+        if waiting.urgent or len(waiting.records) >= self._settings.archive_max_records:
+            return waiting.since_s
         interval_s = self._settings.archive_interval_s
-        return interval_s if self._first is None else min(FIRST_COMMIT_S, interval_s)
+        return waiting.since_s + (interval_s if self._first is None else min(FIRST_COMMIT_S, interval_s))
 
     def _commit(self) -> None:
-        """Records, state and position of every archive stream that moved, in one transaction, between two frames."""
+        """Records, state, progress and position of every archive that moved, in one transaction, between two frames."""
         moved, self._archive = self._archive, _Unpublished()
         first, self._first = self._first, None
+        jobs = topics(self._topics).jobs.name
+        positions: dict[str, tuple[str, int, int]] = {}
         with self._times.stage("snapshot"):
             for lane in moved.lanes:
-                moved.records += self._checkpoints.take(lane)
-        self._publisher.publish(Batch(moved.records, transactional=True, done=first))
+                moved.records += [(lane.work, record) for record in self._checkpoints.take(lane)]
+                if (job := lane.job) is not None:
+                    state, result = self._job_ends.pop(lane, ("running", None))
+                    status = progress(lane, job, self._clock, state, result)
+                    moved.records.append((lane.work, progress_record(status, job, self._topics)))
+                    offset = max(job.position, self._positions.get(job.partition, 0))
+                    positions[lane.work] = (jobs, job.partition, offset)
+        self._publisher.publish(Batch(moved.records, True, first, positions, moved.follow))
 
-    def _snapshot(self, lanes: Iterable[Lane]) -> None:
+    def _take_snapshots(self, lanes: Sequence[Lane], now_s: float) -> None:
+        """The state of the live streams whose turn it is; none while the bus is away: nobody could keep it."""
+        self._snapshots.keep(lanes)
+        if self._publisher.away:
+            return
+        if self._publisher.dropped_any():
+            self._snapshots.all_full(now_s)
+        running = [lane for lane in lanes if lane.phase == "running"]
+        while (lane := self._snapshots.next(running, now_s)) is not None:
+            self._snapshots.took(lane, self._snapshot(lane), now_s)
+        late_s = self._snapshots.late_s(now_s)
+        if late_s > self._settings.live_interval_s and now_s >= self._next_say_s:
+            self._next_say_s = now_s + _SAY_LATE_S
+            log.warning("checkpoint.late", late_s=round(late_s, 1), bytes_per_s=self._settings.live_bytes_per_s)
+
+    def _snapshot(self, lane: Lane) -> int:
         with self._times.stage("snapshot"):
-            for lane in lanes:
-                self._live.records += self._checkpoints.take(lane)
+            records = self._checkpoints.take(lane, self._snapshots.wants_full(lane))
+        if records:
+            self._live.add(lane.work, records, self._clock.monotonic_s())
+        return sum(map(record_bytes, records))
 
     def _send(self, done: Callable[[], None] | None) -> None:
         moved, self._live = self._live, _Unpublished()

@@ -10,7 +10,7 @@ from streamer.bus.protocol import Outgoing, Topic
 from streamer.bus.read import drain
 from streamer.bus.sqlite import SqliteBus, SqliteProducer
 from streamer.errors import BusError, BusUnavailable, DeliveryFailed
-from streamer.worker.publisher import Batch, Publisher
+from streamer.worker.publisher import Batch, Delivery, Publisher
 
 TOPIC = Topic("t", 2)
 TOO_LARGE = b"x" * 2_000_000
@@ -23,26 +23,38 @@ def bus(tmp_path: Path) -> SqliteBus:
     return bus
 
 
-def record(value: bytes) -> Outgoing:
-    return Outgoing("t", 0, b"k", value)
+def record(value: bytes) -> tuple[str, Outgoing]:
+    return "work", Outgoing("t", 0, b"k", value)
 
 
 def values(bus: SqliteBus) -> list[bytes | None]:
     return [message.value for message in drain(bus, ["t"])]
 
 
-def test_batches_arrive_in_order_and_are_done_when_they_are_readable(bus: SqliteBus) -> None:
+@pytest.mark.parametrize("transactional", [True, False])
+def test_batches_arrive_in_order_and_are_done_when_they_are_readable(bus: SqliteBus, transactional: bool) -> None:
     failures: list[BusError] = []
     seen_when_done: list[list[bytes | None]] = []
     publisher = Publisher(bus, "me", failures.append)
     for n in range(6):
         batch = [record(b"%d" % n), record(b"%d again" % n)]
-        publisher.publish(Batch(batch, n % 2 == 0, lambda: seen_when_done.append(values(bus))))
+        publisher.publish(Batch(batch, transactional, lambda: seen_when_done.append(values(bus))))
     publisher.close(10)
     everything = [text for n in range(6) for text in (b"%d" % n, b"%d again" % n)]
     assert values(bus) == everything
-    assert seen_when_done == [everything[: 2 * n + 2] for n in range(6)]
+    assert [seen[: 2 * n + 2] for n, seen in enumerate(seen_when_done)] == [everything[: 2 * n + 2] for n in range(6)]
     assert (publisher.published, failures) == (12, [])
+    assert publisher.delivery == Delivery()
+
+
+def test_what_follows_an_archives_batch_is_published_after_it(bus: SqliteBus) -> None:
+    done: list[list[bytes | None]] = []
+    publisher = Publisher(bus, "me", lambda _: None)
+    after = Batch([record(b"after")], False, lambda: done.append(values(bus)))
+    publisher.publish(Batch([record(b"archive")], True, follow=[("work", after)]))
+    publisher.close(10)
+    assert values(bus) == [b"archive", b"after"]
+    assert done == [[b"archive", b"after"]]
 
 
 def test_a_transaction_is_whole_or_nothing_and_its_failure_is_told_once(bus: SqliteBus) -> None:
@@ -119,4 +131,5 @@ def test_closing_says_when_not_everything_is_on_the_bus(bus: SqliteBus, slow: th
     with pytest.raises(BusUnavailable, match="did not take"):
         publisher.close(0.2)
     slow.set()
-    publisher._thread.join(10)
+    for thread in publisher._threads:
+        thread.join(10)

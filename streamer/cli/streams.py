@@ -1,0 +1,404 @@
+"""`streamer streams`: which live streams the fleet watches, written and read over the bus."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from streamer.bus.open import open_bus
+from streamer.bus.protocol import Bus, Incoming, Outgoing
+from streamer.bus.read import drain
+from streamer.bus.topics import key_of, partition_of, topics
+from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.cli.words import counted, listed, table
+from streamer.config import Config
+from streamer.errors import SourceMissing, UsageError
+from streamer.fleet import records
+from streamer.fleet.submission import address_of
+from streamer.fleet.views import Happening, StreamView, StreamWatch, read, view
+from streamer.messages import StreamDefinition
+from streamer.progress import printable
+from streamer.source import redacted
+from streamer.sources import parse
+from streamer.sources.names import is_name
+from streamer.state.codec import stream_key
+
+ACKNOWLEDGED_S = 30.0
+HEARD_S = 180.0
+"""Statuses older than this are no news of a stream: every owner repeats them far more often."""
+POLL_S = 0.2
+
+fps_option = click.option(
+    "--fps", type=click.FloatRange(min=0), metavar="F", help="Frames a second to analyse; 0 is every one.  [default: 0]"
+)
+model_option = click.option("--model", metavar="NAME", help="Expression model; `default` is the worker's own.")
+priority_option = click.option(
+    "--priority", type=int, metavar="N", help="Higher ones run first where room is short.  [default: 0]"
+)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  streamer streams add door=http://camera-1/stream --fps 5
+  streamer streams list
+"""
+)
+def streams() -> None:
+    """Have a fleet of workers watch live streams: add, change, pause, remove, list, watch."""
+
+
+@streams.command(
+    epilog="""\b
+Examples:
+  streamer streams add door=http://camera-1/stream lobby=http://camera-2/stream --fps 5
+  streamer streams add test=testsrc://640x360@25 --priority 1 --bus kafka://localhost:9092
+"""
+)
+@click.argument("sources", nargs=-1, required=True, metavar="NAME=SOURCE...")
+@bus_option
+@config_option
+@fps_option
+@priority_option
+@model_option
+@click.option("--paused", is_flag=True, help="Define it only: `resume` has it watched.")
+@click.option("--repeat", is_flag=True, help="Begin a file again when it has ended.")
+@json_option
+def add(
+    sources: tuple[str, ...],
+    bus: str | None,
+    config_path: Path | None,
+    fps: float | None,
+    priority: int | None,
+    model: str | None,
+    paused: bool,
+    repeat: bool,
+    as_json: bool,
+) -> None:
+    """Define streams. One of the same name is replaced, with all its settings."""
+    wanted = dict(_named(text) for text in sources)
+    if len(wanted) < len(sources):
+        raise UsageError("a name is given to two sources: choose another for one of them")
+    config = settings(config_path, bus=bus)
+    with _opened(config, create=True) as opened:
+        known = _definitions(opened, config)
+        made = [
+            StreamDefinition(
+                stream=stream,
+                source=source,
+                model=_model(model),
+                sample_fps=fps or None,
+                priority=priority or 0,
+                paused=paused,
+                repeat=repeat,
+                updated_s=round(time.time(), 6),
+            )
+            for stream, source in wanted.items()
+        ]
+        _write(opened, [records.stream_definition(one, config.topics) for one in made])
+    _tell({stream: "replaced" if stream in known else "added" for stream in wanted}, as_json=as_json)
+
+
+@streams.command(
+    "set",
+    epilog="""\b
+Example:
+  streamer streams set door lobby --fps 2 --priority 5
+""",
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@bus_option
+@config_option
+@click.option("--source", metavar="SOURCE", help="Read it from elsewhere.")
+@fps_option
+@priority_option
+@model_option
+@click.option("--repeat/--no-repeat", default=None, help="Whether a file begins again when it has ended.")
+@json_option
+def set_(
+    names: tuple[str, ...],
+    bus: str | None,
+    config_path: Path | None,
+    source: str | None,
+    fps: float | None,
+    priority: int | None,
+    model: str | None,
+    repeat: bool | None,
+    as_json: bool,
+) -> None:
+    """Change what is given, and leave the rest of each stream as it is."""
+    changes: dict[str, Any] = {}
+    if source is not None:
+        changes["source"] = _address(source)
+    if fps is not None:
+        changes["sample_fps"] = fps or None
+    if priority is not None:
+        changes["priority"] = priority
+    if model is not None:
+        changes["model"] = _model(model)
+    if repeat is not None:
+        changes["repeat"] = repeat
+    if not changes:
+        raise UsageError("nothing is to change: give --source, --fps, --priority, --model or --repeat")
+    _change(settings(config_path, bus=bus), names, changes, "changed", as_json=as_json)
+
+
+@streams.command(epilog="\b\nExample:\n  streamer streams pause door")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@bus_option
+@config_option
+@json_option
+def pause(names: tuple[str, ...], bus: str | None, config_path: Path | None, as_json: bool) -> None:
+    """Watch streams no more until `resume`, and keep their definitions."""
+    _change(settings(config_path, bus=bus), names, {"paused": True}, "paused", as_json=as_json)
+
+
+@streams.command(epilog="\b\nExample:\n  streamer streams resume door")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@bus_option
+@config_option
+@json_option
+def resume(names: tuple[str, ...], bus: str | None, config_path: Path | None, as_json: bool) -> None:
+    """Watch paused streams again."""
+    _change(settings(config_path, bus=bus), names, {"paused": False}, "resumed", as_json=as_json)
+
+
+@streams.command(epilog="\b\nExample:\n  streamer streams remove door lobby")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@bus_option
+@config_option
+@json_option
+def remove(names: tuple[str, ...], bus: str | None, config_path: Path | None, as_json: bool) -> None:
+    """Take streams out of the fleet. What they gave stays on the topics."""
+    config = settings(config_path, bus=bus)
+    with _opened(config) as opened:
+        _known(_control_keys(opened, config), names)
+        _write(opened, [records.stream_removal(stream, config.topics) for stream in names])
+    _tell(dict.fromkeys(names, "removed"), as_json=as_json)
+
+
+@streams.command(
+    "list",
+    epilog="""\b
+Examples:
+  streamer streams list
+  streamer streams list --workers --json
+""",
+)
+@bus_option
+@config_option
+@click.option("--workers", is_flag=True, help="Tell who owns each stream, which reads the state topic: slower.")
+@json_option
+def list_(bus: str | None, config_path: Path | None, workers: bool, as_json: bool) -> None:
+    """List the wanted streams with what was last heard of each, in the last three minutes."""
+    config = settings(config_path, bus=bus)
+    with _opened(config) as opened:
+        shown = _views(opened, config, workers=workers)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in shown]))
+        return
+    if not shown:
+        click.echo("no streams on this bus")
+        return
+    header = ["stream", "state", "heard", "epoch", "fps", "priority", *(["worker"] if workers else []), "source"]
+    for line in table([header, *(_row(one, workers=workers) for one in shown)]):
+        click.echo(line)
+
+
+@streams.command(
+    epilog="""\b
+Examples:
+  streamer streams watch
+  streamer streams watch --for 60 --json
+"""
+)
+@bus_option
+@config_option
+@click.option("--for", "for_s", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so long.")
+@json_option
+def watch(bus: str | None, config_path: Path | None, for_s: float | None, as_json: bool) -> None:
+    """Follow the streams: a line for each change of state, definition that comes, and definition that is rejected."""
+    config = settings(config_path, bus=bus)
+    names = topics(config.topics)
+    with _opened(config) as opened:
+        consumer = opened.consumer([names.status.name, names.streams.name, names.deadletter.name], start="latest")
+        watched = StreamWatch(names)
+        until_s = None if for_s is None else time.monotonic() + for_s
+        while until_s is None or time.monotonic() < until_s:
+            for record in consumer.poll(POLL_S):
+                for happening in watched.take(record):
+                    click.echo(json.dumps(_as_json(happening)) if as_json else _line(happening))
+
+
+@contextmanager
+def _opened(config: Config, *, create: bool = False) -> Iterator[Bus]:
+    bus = open_bus(config.bus, create=create, settings=config.topics)
+    try:
+        if create:
+            bus.ensure_topics(topics(config.topics).all())
+        yield bus
+    finally:
+        bus.close()
+
+
+def _write(bus: Bus, outgoing: Sequence[Outgoing]) -> None:
+    producer = bus.producer()
+    try:
+        producer.send(outgoing)
+        producer.flush(ACKNOWLEDGED_S)
+    finally:
+        producer.close()
+
+
+def _control(bus: Bus, config: Config) -> dict[bytes, Incoming]:
+    """The newest record of each key of the control topic that has one."""
+    newest: dict[bytes, Incoming] = {}
+    for record in drain(bus, [topics(config.topics).streams.name]):
+        if record.value is None:
+            newest.pop(record.key, None)
+        else:
+            newest[record.key] = record
+    return newest
+
+
+def _control_keys(bus: Bus, config: Config) -> list[str]:
+    return [key.decode("utf-8", "surrogateescape") for key in _control(bus, config)]
+
+
+def _definitions(bus: Bus, config: Config) -> dict[str, StreamDefinition]:
+    """The definitions that can be read, by stream."""
+    found = (read(record, StreamDefinition) for record in _control(bus, config).values())
+    return {definition.stream: definition for definition in found if definition is not None}
+
+
+def _known(there: Sequence[str] | Mapping[str, object], names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise UsageError(f"{listed(unknown)}: no stream of that name is defined; `streamer streams list` shows them")
+
+
+def _change(config: Config, names: Sequence[str], changes: Mapping[str, Any], what: str, *, as_json: bool) -> None:
+    with _opened(config) as bus:
+        known = _definitions(bus, config)
+        _known(known, names)
+        stamp = {"updated_s": round(time.time(), 6)}
+        made = [msgspec.structs.replace(known[name], **changes, **stamp) for name in dict.fromkeys(names)]
+        _write(bus, [records.stream_definition(one, config.topics) for one in made])
+    _tell(dict.fromkeys(names, what), as_json=as_json)
+
+
+def _tell(done: Mapping[str, str], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([{"stream": stream, "done": what} for stream, what in done.items()]))
+    else:
+        for stream, what in done.items():
+            click.echo(f"{printable(stream)}: {what}")
+
+
+def _model(name: str | None) -> str | None:
+    return None if name == "default" else name
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, address = text.partition("=")
+    if not equals or not is_name(name):
+        raise UsageError(
+            f"{redacted(text)} has no name: write NAME=SOURCE, with at most 100 letters, digits, dots, dashes and "
+            "underscores for the name"
+        )
+    return name, _address(address)
+
+
+def _address(text: str) -> str:
+    """The address as a worker takes it: paths whole. A path that is not on this machine may be on the workers'."""
+    if Path(text).is_absolute() and not os.path.lexists(text):
+        click.echo(f"streamer: {redacted(text)} is not on this machine: the workers must have it", err=True)
+        return text
+    try:
+        found = parse(text, "live")
+    except SourceMissing as error:
+        raise UsageError(str(error)) from error
+    if len(found) != 1:
+        raise UsageError(f"{redacted(text)} stands for {counted(len(found), 'source')}: give each its own name")
+    return text if found[0].kind == "webcam" else address_of(found[0])
+
+
+def _views(bus: Bus, config: Config, *, workers: bool) -> list[StreamView]:
+    names, now_s = topics(config.topics), time.time()
+    defined = _definitions(bus, config)
+    by_partition: dict[int, list[str]] = {}
+    for stream in defined:
+        by_partition.setdefault(partition_of(stream, names.status.partitions), []).append(stream)
+    heard: dict[bytes, Incoming] = {}
+    claims: dict[bytes, Incoming] = {}
+    for partition, members in by_partition.items():
+        keys = [key_of(stream) for stream in members]
+        heard |= bus.latest(names.status.name, partition, keys, since_s=now_s - HEARD_S)
+        if workers:
+            claims |= bus.latest(names.state.name, partition, [_claim_key(stream) for stream in members])
+    return [
+        view(definition, heard.get(key_of(stream)), claims.get(_claim_key(stream)), now_s)
+        for stream, definition in sorted(defined.items())
+    ]
+
+
+def _claim_key(stream: str) -> bytes:
+    return stream_key(stream) + records.CLAIM_SUFFIX
+
+
+def _row(one: StreamView, *, workers: bool) -> list[str]:
+    state = "silent" if one.state is None else one.state.replace("_", " ")
+    if one.paused and one.state != "paused":
+        state = "paused" if one.state is None else f"{state}, to be paused"
+    reason = one.message or one.cause
+    return [
+        printable(one.stream),
+        state,
+        "-" if one.status_age_s is None else f"{one.status_age_s:.0f} s ago",
+        "-" if one.epoch is None else str(one.epoch),
+        "all" if one.sample_fps is None else f"{one.sample_fps:g}",
+        str(one.priority),
+        *([printable(one.worker or "-")] if workers else []),
+        printable(one.source) + (f"  ({_flat(reason)})" if reason else ""),
+    ]
+
+
+def _as_json(happening: Happening) -> dict[str, object]:
+    return {"time_s": happening.time_s, "stream": happening.stream, "what": happening.what, **happening.details}
+
+
+def _line(happening: Happening) -> str:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(happening.time_s))
+    return f"{at}  {printable(happening.stream)}  {_WORDS.get(happening.what, _state_words)(happening)}"
+
+
+def _state_words(happening: Happening) -> str:
+    reason = happening.details.get("message") or happening.details.get("cause")
+    state = happening.what.replace("_", " ")
+    if reason and str(reason).startswith(state):
+        return _flat(str(reason))
+    return state + (f": {_flat(str(reason))}" if reason else "")
+
+
+def _definition_words(happening: Happening) -> str:
+    details = happening.details
+    said = [printable(str(details["source"]))]
+    said += [f"{name} {details[name]}" for name in ("sample_fps", "model", "priority") if details[name]]
+    said += [name for name in ("paused", "repeat") if details[name]]
+    return "defined: " + ", ".join(said)
+
+
+def _flat(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
+_WORDS: dict[str, Callable[[Happening], str]] = {"defined": _definition_words}

@@ -270,9 +270,13 @@ class StreamDuty:
     def source_gone(self, order: Order, message: SourceGone) -> None:
         """Its source went away: the gate says when it is tried again."""
         ward = self._wards.get(order.work)
-        if ward is not None:
-            ward.gone = True
-            self.gate.failed(order.work, message.cause, self.clock.monotonic_s())
+        if ward is None:
+            return
+        ward.gone, now_s = True, self.clock.monotonic_s()
+        if message.cause == "ended" and message.opened and order.repeat:
+            self.gate.interrupted(order.work, now_s)  # it begins again at once
+        else:
+            self.gate.failed(order.work, message.cause, now_s)
 
     def ended(self, order: Order, message: Ended) -> None:
         """It is over, or was let go of."""

@@ -24,6 +24,7 @@ from streamer.bus.kafka_answers import hopeless, incoming, learn, unavailable
 from streamer.bus.kafka_member import KafkaBusMember
 from streamer.bus.kafka_options import KafkaOptions, parse
 from streamer.bus.kafka_producer import KafkaBusProducer
+from streamer.bus.kafka_scan import KafkaScanner
 from streamer.bus.protocol import Incoming, Isolation, Listener, Load, Topic
 from streamer.clock import Clock, SystemClock
 from streamer.config import TopicSettings
@@ -57,7 +58,11 @@ class KafkaBus:
         self.clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._admin: Any = None
-        self._scanner: Any = None
+        self._scanner = KafkaScanner(
+            options,
+            self.clock,
+            lambda isolation, more: self.connect(lambda: self._client(isolation, "earliest", None, **more)),
+        )
         self._partitions: dict[str, int] = {}
         self._opened: set[KafkaBusProducer | KafkaBusConsumer | KafkaBusMember] = set()
         self._closed = False
@@ -136,34 +141,24 @@ class KafkaBus:
         self._opened.add(member)
         return member
 
-    def latest(self, topic: str, partition: int, keys: Sequence[bytes] | None = None) -> dict[bytes, Incoming]:
-        if not 0 <= partition < self.partitions(topic):
-            raise DeliveryFailed(f"topic {topic} has no partition {partition}")
-        place = TopicPartition(topic, partition)
-        wanted = None if keys is None else set(keys)
-        newest: dict[bytes, Incoming] = {}
-        deadline_s = self.clock.monotonic_s() + self.options.wait_s
+    def latest(
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes] | None = None,
+        *,
+        since_s: float | None = None,
+        from_offset: int | None = None,
+        settled: bool = False,
+    ) -> dict[bytes, Incoming]:
+        place = self._place(topic, partition)
         with self._lock:
-            if self._scanner is None:
-                self._scanner = self.connect(lambda: self._client("read_committed", "earliest", None))
-            scanner = self._scanner
-            try:
-                scanner.assign([place])
-                learn(scanner, [topic], self.options.wait_s)
-                scanner.seek_to_beginning(place)
-                end = scanner.end_offsets([place])[place]
-                while (at := scanner.position(place, timeout_ms=1000)) is None or at < end:
-                    for record in incoming(scanner.poll(timeout_ms=200)):
-                        deadline_s = self.clock.monotonic_s() + self.options.wait_s  # as long as something comes
-                        if wanted is None or record.key in wanted:
-                            newest[record.key] = record
-                    if self.clock.monotonic_s() > deadline_s:
-                        raise errors.KafkaTimeoutError(f"no answer for {self.options.wait_s:.0f} s")
-            except errors.KafkaError as error:
-                self._scanner = None
-                scanner.close(timeout_ms=0)
-                raise unavailable(self.options, error) from error
-        return {key: record for key, record in newest.items() if record.value is not None}
+            return self._scanner.latest(place, keys, since_s, from_offset, settled)
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        place = self._place(topic, partition)
+        with self._lock:
+            return self._scanner.end_offset(place)
 
     def maintain(self) -> None:
         """Nothing: the broker applies retention and compaction."""
@@ -175,9 +170,8 @@ class KafkaBus:
                 opened.close()
             if self._admin is not None:
                 self._admin.close()
-            if self._scanner is not None:
-                self._scanner.close(timeout_ms=0)
-            self._admin = self._scanner = None
+            self._scanner.close()
+            self._admin = None
 
     def partitions(self, name: str) -> int:
         """How many partitions a topic has; raises `TopicMissing`, or `BusUnavailable` when nobody can say."""
@@ -205,6 +199,11 @@ class KafkaBus:
                     raise unavailable(self.options, error) from error
                 self.clock.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311  # jitter
                 pause_s = min(2.0, pause_s * 2)
+
+    def _place(self, topic: str, partition: int) -> TopicPartition:
+        if not 0 <= partition < self.partitions(topic):
+            raise DeliveryFailed(f"topic {topic} has no partition {partition}")
+        return TopicPartition(topic, partition)
 
     def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
         def attempt() -> _Answer:

@@ -50,7 +50,7 @@ class Polling:
         threading.Thread(target=self._run, name="kafka-member", daemon=True).start()
 
     def wait(self, timeout_s: float, max_records: int) -> Change | list[Incoming] | Exception:
-        """What happens next: records, an error, or a change (and then the poll goes on); [] when nothing does in time."""
+        """Records, an error, or a change (after which the poll goes on); [] when nothing happens in time."""
         if not self.is_under_way:
             self.is_under_way = True
             self._wanted.put((timeout_s, max_records))

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple
 
-import kafka
 from kafka import errors
-from kafka.structs import TopicPartition
 
 from streamer.bus.checks import check_records, record_bytes
-from streamer.bus.kafka_options import OUTAGE_LIMIT_MS, TRANSACTION_TIMEOUT_S, KafkaOptions
-from streamer.bus.protocol import Outgoing
-from streamer.clock import Clock
+from streamer.bus.kafka_answers import unavailable
+from streamer.bus.kafka_clients import Cluster, discard, give, learn_topics, make_producer
+from streamer.bus.kafka_transactions import KafkaTransactions
+from streamer.bus.protocol import Outgoing, Placed, Position
 from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
 
-_ABORT_TIMEOUT_S = 5.0
 _REFUSALS = (
     errors.MessageSizeTooLargeError,
     errors.RecordListTooLargeError,
@@ -30,23 +28,6 @@ _REFUSALS = (
     errors.InvalidTopicError,
     errors.AuthorizationError,
 )
-_FENCED = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
-
-
-class Cluster(Protocol):
-    """What a producer needs of its bus."""
-
-    options: KafkaOptions
-    clock: Clock
-
-    def partitions(self, name: str) -> int:
-        """How many partitions a topic has."""
-
-    def connect(self, make: Callable[[], Any]) -> Any:
-        """What `make` returns, tried again for a while."""
-
-    def forget(self, opened: KafkaBusProducer) -> None:
-        """Called by what was closed."""
 
 
 class KafkaBusProducer:
@@ -56,11 +37,8 @@ class KafkaBusProducer:
         self._bus = bus
         self._options = bus.options
         self._clock = bus.clock
-        self._transactional_id = transactional_id
         self._plain: Any = None
-        self._transactional: Any = None
-        self._in_doubt: _InDoubt | None = None
-        self._fenced = False
+        self._placing: _Placing | None = None
         self._acknowledged = threading.Condition()
         self._under_way: dict[int, _Sent] = {}  # by number, oldest first
         self._bytes = 0
@@ -69,8 +47,7 @@ class KafkaBusProducer:
         self._sent = 0
         self._lost: list[str] = []
         self._closed = False
-        if transactional_id is not None:
-            self._transactional = self._bus.connect(self._make_transactional)
+        self._transactions = None if transactional_id is None else KafkaTransactions(bus, transactional_id)
 
     def send(self, records: Sequence[Outgoing]) -> None:
         self._check_usable()
@@ -83,44 +60,33 @@ class KafkaBusProducer:
                 f" {self._options.max_unacknowledged_bytes}: nothing more is taken until they answer"
             )
         if self._plain is None:
-            self._plain = self._bus.connect(lambda: self._make(None))
-        self._learn_topics(self._plain, records)
+            self._plain = self._bus.connect(lambda: make_producer(self._options, None))
+        self._learn_topics(records)
         for record in records:
             self._send_one(record)
 
-    def commit(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing], timeout_s: float) -> list[Placed]:
+        self._check_usable()
+        places: list[Placed | None] = [None] * len(records)
+        self._placing = _Placing(self._sent, places)
+        try:
+            self.send(records)
+            self._wait_until(lambda: None not in places, timeout_s)
+        finally:
+            self._placing = None
+        return [place for place in places if place is not None]
+
+    def commit(self, records: Sequence[Outgoing], position: Position | None = None) -> None:
         """As the protocol says; `BusUnavailable` of a broker that went away in the moment of committing leaves it
         open whether the records are visible: give the same records again, they are written once."""
         self._check_usable()
-        if self._transactional_id is None:
+        if self._transactions is None:
             raise UsageError("this producer was made without a transactional id and cannot commit")
-        if self._fenced:
-            self._raise_fenced()
         check_records(records, self._bus.partitions, self._options.max_record_bytes)
-        if self._in_doubt is not None:
-            earlier, took_place = self._in_doubt.records, self._settle(self._in_doubt)
-            if took_place and earlier == tuple(records):
-                return
-        if records:
-            self._commit(tuple(records))
+        self._transactions.write(records, position)
 
     def flush(self, timeout_s: float) -> None:
-        deadline_s = self._clock.monotonic_s() + timeout_s
-        while True:
-            self._check_usable()
-            self._recover()
-            with self._acknowledged:
-                left_s = max(0.0, deadline_s - self._clock.monotonic_s())
-                settled = self._acknowledged.wait_for(lambda: self._failure or not self._under_way, left_s)
-                waiting = len(self._under_way)
-            if not waiting:
-                self._check_usable()
-                return
-            if not settled or left_s == 0:
-                raise BusUnavailable(
-                    f"{waiting} records are not acknowledged by {self._options.where} after {timeout_s:g} s: check that"
-                    " the brokers run and can be reached"
-                )
+        self._wait_until(lambda: not self._under_way, timeout_s)
 
     def unacknowledged(self) -> int:
         return len(self._under_way)
@@ -147,7 +113,7 @@ class KafkaBusProducer:
         """
         with self._acknowledged:
             self._generation += 1  # what the old client still says of failures no longer counts
-        _discard(self._plain)
+        discard(self._plain)
         self._plain = None
         with self._acknowledged:
             taken = [sent.record for sent in self._under_way.values()]
@@ -163,9 +129,10 @@ class KafkaBusProducer:
         with self._acknowledged:
             self._acknowledged.wait_for(lambda: not self._under_way, 1.0)
         self._closed = True
-        for client in (self._plain, self._transactional):
-            _discard(client)
-        self._plain = self._transactional = None
+        discard(self._plain)
+        self._plain = None
+        if self._transactions is not None:
+            self._transactions.close()
         self._bus.forget(self)
 
     def _send_one(self, record: Outgoing) -> None:
@@ -175,13 +142,13 @@ class KafkaBusProducer:
             self._under_way[number] = _Sent(record, self._clock.monotonic_s())
             self._bytes += record_bytes(record)
         try:
-            self._follow(_give(self._plain, record), number)
+            self._follow(give(self._plain, record), number)
         except errors.KafkaError as error:
             self._done(number)
-            self._raise_unavailable(error)
+            raise unavailable(self._options, error) from error
 
     def _follow(self, future: Any, number: int) -> None:
-        future.add_callback(lambda _metadata: self._done(number))
+        future.add_callback(lambda metadata: self._done(number, metadata))
         future.add_errback(self._failed, self._generation)
 
     def _failed(self, generation: int, error: Exception) -> None:
@@ -190,11 +157,14 @@ class KafkaBusProducer:
                 self._failure = error
                 self._acknowledged.notify_all()
 
-    def _done(self, number: int) -> None:
+    def _done(self, number: int, metadata: Any = None) -> None:
         with self._acknowledged:
             sent = self._under_way.pop(number, None)
             if sent is not None:
                 self._bytes -= record_bytes(sent.record)
+            placing = self._placing
+            if placing is not None and metadata is not None and number >= placing.first:
+                placing.places[number - placing.first] = Placed(metadata.offset, metadata.timestamp / 1000)
             if not self._under_way:
                 self._acknowledged.notify_all()
 
@@ -206,143 +176,57 @@ class KafkaBusProducer:
             self._generation += 1  # what the old client still says of failures no longer counts
         again, alone = dict(self._under_way), isinstance(self._failure, _REFUSALS)
         self._replace_plain()
-        self._learn_topics(self._plain, [sent.record for sent in again.values()])
+        self._learn_topics([sent.record for sent in again.values()])
         for number, sent in again.items():
             if alone:
                 self._send_alone(number, sent)
             else:
-                self._follow(_give(self._plain, sent.record), number)
+                self._follow(give(self._plain, sent.record), number)
         with self._acknowledged:
             self._failure = None
 
     def _send_alone(self, number: int, sent: _Sent) -> None:
         """One record and its answer: which of the records that failed together is the one to refuse."""
+        metadata = None
         try:
-            _give(self._plain, sent.record).get(timeout=self._options.wait_s)
+            metadata = give(self._plain, sent.record).get(timeout=self._options.wait_s)
         except _REFUSALS as error:
             self._lost.append(
                 f"{sent.record.topic}: {type(error).__name__}: check its max.message.bytes and our rights"
             )
             self._replace_plain()
         except errors.KafkaError as error:
-            self._raise_unavailable(error)
-        self._done(number)
+            raise unavailable(self._options, error) from error
+        self._done(number, metadata)
 
     def _replace_plain(self) -> None:
-        _discard(self._plain)
+        discard(self._plain)
         self._plain = None
-        self._plain = self._bus.connect(lambda: self._make(None))
+        self._plain = self._bus.connect(lambda: make_producer(self._options, None))
 
-    def _commit(self, records: tuple[Outgoing, ...]) -> None:
-        if self._transactional is None:
-            self._transactional = self._bus.connect(self._make_transactional)
-        client = self._transactional
-        started_s = self._clock.monotonic_s()
-        self._learn_topics(client, records)
+    def _wait_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        while True:
+            self._check_usable()
+            self._recover()
+            with self._acknowledged:
+                left_s = max(0.0, deadline_s - self._clock.monotonic_s())
+                settled = self._acknowledged.wait_for(lambda: self._failure or is_done(), left_s)
+                done, waiting = is_done(), len(self._under_way)
+            if done:
+                self._check_usable()
+                return
+            if not settled or left_s == 0:
+                raise BusUnavailable(
+                    f"{waiting} records are not acknowledged by {self._options.where} after {timeout_s:g} s: check that"
+                    " the brokers run and can be reached"
+                )
+
+    def _learn_topics(self, records: Sequence[Outgoing]) -> None:
         try:
-            client.begin_transaction()
-            futures = [_give(client, record) for record in records]
-            deadline_s = started_s + self._options.commit_timeout_s
-            offsets = [
-                future.get(timeout=max(0.0, deadline_s - self._clock.monotonic_s())).offset for future in futures
-            ]
+            learn_topics(self._plain, records)
         except errors.KafkaError as error:
-            self._abort(client)
-            self._raise_not_committed(error, started_s)
-        place = TopicPartition(records[0].topic, records[0].partition)
-        failure = _bounded(client.commit_transaction, self._options.commit_timeout_s)
-        if failure is not None:
-            self._drop_transactional()
-            self._fenced = self._fenced_by_another(failure, started_s)
-            if not self._settle(_InDoubt(records, place, offsets[0])):
-                self._raise_not_committed(failure, started_s)
-
-    def _settle(self, doubt: _InDoubt) -> bool:
-        """Whether a transaction took place whose commit was not answered."""
-        self._in_doubt = doubt
-        if not self._fenced and self._transactional is None:
-            # A new life of the same transactional id aborts what is open and completes what was being committed.
-            self._transactional = self._bus.connect(self._make_transactional)
-        reader = self._bus.connect(lambda: self._make_reader(doubt.place))
-        deadline_s = self._clock.monotonic_s() + self._options.wait_s
-        try:
-            reader.seek(doubt.place, doubt.offset)
-            while True:
-                polled = [record for records in reader.poll(timeout_ms=200).values() for record in records]
-                position = reader.position(doubt.place, timeout_ms=1000)
-                if polled or (position is not None and position > doubt.offset):
-                    break
-                if self._clock.monotonic_s() > deadline_s:
-                    raise errors.KafkaTimeoutError("it is not known yet whether the last transaction took place")
-        except errors.KafkaError as error:
-            self._raise_unavailable(error)
-        finally:
-            reader.close(timeout_ms=0)
-        self._in_doubt = None
-        return bool(polled) and polled[0].offset == doubt.offset
-
-    def _abort(self, client: Any) -> None:
-        # When aborting fails too, the next life of the transactional id or the broker's timeout does it.
-        if _bounded(client.abort_transaction, _ABORT_TIMEOUT_S) is not None:
-            self._drop_transactional()
-
-    def _drop_transactional(self) -> None:
-        _discard(self._transactional)
-        self._transactional = None
-
-    def _fenced_by_another(self, error: Exception, started_s: float) -> bool:
-        """Fencing soon after the start is another producer's doing; later it is the broker's transaction timeout."""
-        return isinstance(error, _FENCED) and self._clock.monotonic_s() - started_s < TRANSACTION_TIMEOUT_S
-
-    def _learn_topics(self, client: Any, records: Sequence[Outgoing]) -> None:
-        """Have the client know the topics before it takes the first record: afterwards `send` never waits."""
-        try:
-            for name in {record.topic for record in records}:
-                client.partitions_for(name)
-        except errors.KafkaError as error:
-            self._raise_unavailable(error)
-
-    def _make(self, transactional_id: str | None) -> Any:
-        return kafka.KafkaProducer(
-            **self._options.client(),
-            transactional_id=transactional_id,
-            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
-            acks="all",
-            enable_idempotence=True,
-            delivery_timeout_ms=OUTAGE_LIMIT_MS,
-            linger_ms=self._options.linger_ms if transactional_id is None else 0,
-            batch_size=256 * 1024,
-            compression_type=None if self._options.compression == "none" else self._options.compression,
-            max_request_size=max(1024 * 1024, self._options.max_record_bytes + 4096),
-            max_block_ms=int(self._options.wait_s * 1000),
-            allow_auto_create_topics=False,
-            retry_backoff_ms=100 if transactional_id is None else 10,
-            bootstrap_timeout_ms=2000,
-            metrics_enabled=False,
-        )
-
-    def _make_transactional(self) -> Any:
-        client = self._make(self._transactional_id)
-        try:
-            client.init_transactions()
-        except BaseException:
-            _discard(client)
-            raise
-        return client
-
-    def _make_reader(self, place: TopicPartition) -> Any:
-        reader = kafka.KafkaConsumer(
-            **self._options.client(),
-            group_id=None,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            bootstrap_timeout_ms=2000,
-            metrics_enabled=False,
-        )
-        reader.assign([place])
-        return reader
+            raise unavailable(self._options, error) from error
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -352,29 +236,6 @@ class KafkaBusProducer:
         if lost:
             raise DeliveryFailed(f"{len(lost)} records that were sent are lost ({lost[0]})")
 
-    def _raise_unavailable(self, error: Exception) -> NoReturn:
-        raise BusUnavailable(
-            f"the brokers {self._options.where} do not answer ({type(error).__name__}: {error}): check that they run"
-            " and can be reached"
-        ) from error
-
-    def _raise_fenced(self) -> NoReturn:
-        raise DeliveryFailed(
-            f"another producer has taken the transactional id {self._transactional_id} over; nothing was written"
-        )
-
-    def _raise_not_committed(self, error: Exception, started_s: float) -> NoReturn:
-        if self._fenced_by_another(error, started_s):
-            self._fenced = True
-            self._drop_transactional()
-            self._raise_fenced()
-        if isinstance(error, errors.KafkaTimeoutError):
-            self._drop_transactional()
-            self._raise_unavailable(error)
-        raise DeliveryFailed(
-            f"the transaction did not take place ({type(error).__name__}: {error}); nothing of it is visible"
-        ) from error
-
 
 class _Sent(NamedTuple):
     """A record under way, and when it was sent (monotonic clock)."""
@@ -383,48 +244,8 @@ class _Sent(NamedTuple):
     at_s: float
 
 
-class _InDoubt:
-    """A transaction whose commit was not answered, and where its first record would be."""
+class _Placing(NamedTuple):
+    """Records whose places somebody waits for: the first one's number, and the answers so far."""
 
-    def __init__(self, records: tuple[Outgoing, ...], place: TopicPartition, offset: int) -> None:
-        self.records = records
-        self.place = place
-        self.offset = offset
-
-
-def _give(client: Any, record: Outgoing) -> Any:
-    return client.send(
-        record.topic,
-        value=record.value,
-        key=record.key,
-        headers=list(record.headers),
-        partition=record.partition,
-    )
-
-
-def _bounded(call: Callable[[], None], timeout_s: float) -> Exception | None:
-    """How `call` failed, or None; a call that the library lets wait for ever is left to itself after `timeout_s`."""
-    outcome: list[Exception | None] = []
-
-    def run() -> None:
-        try:
-            call()
-            outcome.append(None)
-        except Exception as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, name="kafka-transaction", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return outcome[0] if outcome else errors.KafkaTimeoutError(f"no answer for {timeout_s:.0f} s")
-
-
-def _discard(client: Any) -> None:
-    """Close a client at once, whatever it still holds."""
-    if client is None:
-        return
-    try:
-        client.close(timeout=0.2)
-    except errors.KafkaError:
-        client._sender.force_close()  # `close` gives up before closing when it cannot flush
-        client._closed = True
+    first: int
+    places: list[Placed | None]

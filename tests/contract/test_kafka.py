@@ -81,7 +81,7 @@ def test_a_killed_broker_comes_back_to_every_record_in_order_once(tmp_path: Path
 
 
 def test_a_broker_that_is_away_at_the_start_is_named_in_time_and_waited_for(unused_port: int) -> None:
-    bus = open_bus(f"kafka://someone:hush@127.0.0.1:{unused_port}?wait_s=1&security=plaintext")
+    bus = open_bus(f"kafka://someone:hush@127.0.0.1:{unused_port}?wait_s=1&security=sasl_plaintext")
     for use in (lambda: bus.ensure_topics([Topic("a", 1)]), lambda: bus.consumer(["a"]), lambda: bus.latest("a", 0)):
         started_s = time.monotonic()
         with pytest.raises(BusUnavailable, match=f"127.0.0.1:{unused_port}") as error:

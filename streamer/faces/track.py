@@ -95,7 +95,7 @@ class Tracker:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Takes up where `snapshot` was taken; raises `SnapshotRefused` and changes nothing when it cannot."""
         version = snapshot.get("version")
-        if version != SNAPSHOT_VERSION:
+        if not isinstance(version, int) or version != SNAPSHOT_VERSION:
             raise SnapshotRefused(f"tracker snapshot of version {version!r}; this program reads {SNAPSHOT_VERSION}")
         try:
             tracks = [

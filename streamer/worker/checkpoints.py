@@ -17,7 +17,7 @@ from streamer.errors import SnapshotRefused
 from streamer.faces.track import Tracker
 from streamer.pipeline import Models, StreamState
 from streamer.state.actor import StreamActor
-from streamer.state.codec import stream_key
+from streamer.state.codec import as_body, stream_key
 from streamer.state.records import StreamContext
 from streamer.state.snapshot import Restored, keys_of, restore, take
 from streamer.types import Counters
@@ -202,10 +202,7 @@ class Checkpoints:
 
 def _position(found: Restored) -> Position:
     """Raises `SnapshotRefused` for what this program would not have written."""
-    try:
-        position = msgspec.convert(found.position, Position)
-    except msgspec.ValidationError as error:
-        raise SnapshotRefused(f"the snapshot's position is none of this program: {error}") from error
+    position = as_body(found.position, Position)
     times_s = (position.media_time_s, position.wall_s or 0.0)
     counts = (position.next_index, position.n_tracks, *position.dropped.values())
     if not all(map(math.isfinite, times_s)) or min(counts) < 0:

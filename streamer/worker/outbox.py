@@ -147,8 +147,12 @@ class Outbox:
             self._send(None)
 
     def last_of(self, lane: Lane, done: Callable[[], None]) -> None:
-        """Send what there is of the lane, an archive's state with it; `done` once all of it is on the bus."""
+        """Send what there is of the lane, an archive's state with it; `done` once all of it is on the bus.
+
+        Of a live stream that was closed no state stays: nobody is to go on from tracks that have left.
+        """
         if lane.mode == "live":
+            self._live.add(lane.work, self._checkpoints.last(lane), self._clock.monotonic_s())
             self._send(done)
             return
         # Behind the commit: a status never says `ended` of what may still be lost.
@@ -164,10 +168,11 @@ class Outbox:
 
     def hand_over(self, lane: Lane, done: Callable[[], None]) -> None:
         """Send what there is of the lane, its state last, for the next owner to go on from; then `done`."""
-        if lane.mode == "archive":
-            self._job_ends[lane] = ("waiting", None)
-        else:
+        if lane.mode == "live":
             self._snapshot(lane)
+            self._send(done)
+            return
+        self._job_ends[lane] = ("waiting", None)
         self.last_of(lane, done)
 
     def flush(self) -> None:

@@ -388,7 +388,7 @@ class TestSourcesThatComeBack:
 
 
 @given(data=st.data())
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=1000, deadline=None)
 def test_a_checkpoint_that_lies_is_refused_or_good_to_use(data: st.DataObject) -> None:
     """What the position and the tracker say, behind a good checksum."""
     first = lane("live")

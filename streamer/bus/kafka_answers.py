@@ -9,6 +9,7 @@ from typing import Any
 from kafka import errors
 
 from streamer.bus.kafka_options import KafkaOptions
+from streamer.bus.kafka_refusal import refusal
 from streamer.bus.protocol import Incoming
 from streamer.errors import BusError, BusUnavailable
 
@@ -30,6 +31,16 @@ def incoming(polled: dict[Any, list[Any]]) -> Iterable[Incoming]:
 
 def unavailable(options: KafkaOptions, error: Exception) -> BusError:
     """What a failure of the library means to the operator."""
+    if isinstance(error, errors.AuthorizationError):
+        user = f" the user {options.username}" if options.username else ""
+        return BusUnavailable(
+            f"the brokers {options.where} do not allow{user or ' this program'} what it asks for"
+            f" ({type(error).__name__.removesuffix('Error')}): grant it the rights listed in docs/messages.md"
+        )
+    if options.security != "plaintext" and isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError):
+        reason = refusal(options)
+        if reason is not None:
+            return BusUnavailable(f"the brokers {options.where} cannot be used: {reason}")
     if hopeless(error):
         return BusUnavailable(
             f"the brokers {options.where} refuse this program: {error}: check its credentials and rights"

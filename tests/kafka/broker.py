@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -109,14 +109,20 @@ def fetch() -> Path:
     return libs
 
 
-def start(folder: Path) -> Broker:
-    """A broker that keeps its data in `folder` and answers requests."""
-    port, controller = _free_ports(2)
+def start(folder: Path, more: Mapping[str, str] | None = None, format_options: Sequence[str] = ()) -> Broker:
+    """A broker that keeps its data in `folder` and answers requests.
+
+    `more` are properties over the usual ones, `{port}` and `{controller}` in them the ports of the plain listeners.
+    """
+    port, controller = free_ports(2)
     properties = folder / "server.properties"
-    properties.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder))
+    usual = _PROPERTIES.format(port=port, controller=controller, folder=folder)
+    over = {key: value.format(port=port, controller=controller) for key, value in (more or {}).items()}
+    kept = [line for line in usual.splitlines() if line.partition("=")[0] not in over]
+    properties.write_text("\n".join([*kept, *(f"{key}={value}" for key, value in over.items())]) + "\n")
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     format_command = [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
-    subprocess.run(format_command, check=True, capture_output=True, timeout=60)
+    subprocess.run([*format_command, *format_options], check=True, capture_output=True, timeout=60)
     broker = Broker(folder, port)
     try:
         _wait_until_ready(broker)
@@ -148,7 +154,8 @@ def _wait_until_ready(broker: Broker) -> None:
                 raise RuntimeError(f"the Kafka broker did not start:\n{output[-3000:]}") from None
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on now."""
     sockets = [socket.socket() for _ in range(n)]
     try:
         for each in sockets:
@@ -159,15 +166,19 @@ def _free_ports(n: int) -> list[int]:
             each.close()
 
 
-@pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """The session's one broker, shared by all tests: use topics of your own prefix. Skipped where Java or Maven is
-    missing, except in CI, where that is a failure."""
-    reason = missing()
+def need(reason: str | None) -> None:
+    """Skip the test for this reason, if there is one; in CI that is a failure."""
     if reason is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The session's one broker, shared by all tests: use topics of your own prefix. Skipped where Java or Maven is
+    missing, except in CI, where that is a failure."""
+    need(missing())
     broker = start(tmp_path_factory.mktemp("kafka"))
     yield broker
     broker.stop()

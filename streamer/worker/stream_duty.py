@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamer import log
-from streamer.bus.protocol import Load, Placed
+from streamer.bus.protocol import Incoming, Load, Placed
 from streamer.bus.topics import partition_of, state_record
 from streamer.clock import Clock
 from streamer.config import Config, with_models
@@ -22,6 +22,7 @@ from streamer.fleet.capacity import Capacity, Demand, rate_of
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
+from streamer.source import is_stream_id
 from streamer.state.codec import stream_key
 from streamer.worker.crew import Crew, Order, claimed
 from streamer.worker.desk import Desk
@@ -73,6 +74,7 @@ class StreamDuty:
     _wards: dict[str, _Ward] = field(default_factory=dict)
     _ready: set[int] = field(default_factory=set)
     _leaving: list[_Leaving] = field(default_factory=list)
+    _refused: dict[str, int] = field(default_factory=dict)
     stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ class StreamDuty:
         """Records of the control topic. A partition counts once all that lay in it has been read: before that, what
         is taken back further on would be begun for nothing."""
         for record in event.records:
+            self._trust(record)
             for change in self.table.take(record):
                 if isinstance(change, Rejected):
                     self._reject(change)
@@ -232,6 +235,9 @@ class StreamDuty:
     def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
         self.table.drop(partitions)
         self._ready -= partitions
+        for stream in [name for name, partition in self._refused.items() if partition in partitions]:
+            del self._refused[stream]
+            self.notices.forget(stream)
         leaving: set[str] = set()
         for stream, ward in list(self._wards.items()):
             if ward.wanted.partition not in partitions:
@@ -260,6 +266,16 @@ class StreamDuty:
     def _reject(self, rejected: Rejected) -> None:
         log.warning("definition.rejected", cause=rejected.cause, reason=rejected.message)
         self.desk.append([records.dead_letter(rejected, self.config.topics)])
+        stream = rejected.record.key.decode("utf-8", "surrogateescape")
+        if is_stream_id(stream) and self.table.get(stream) is None:
+            self._refused[stream] = rejected.record.partition
+            self.notices.say(stream, "failed", rejected.message, cause=rejected.cause)
+
+    def _trust(self, record: Incoming) -> None:
+        """A newer definition came: what was said of a refused one no longer holds."""
+        stream = record.key.decode("utf-8", "surrogateescape")
+        if self._refused.pop(stream, None) is not None:
+            self.notices.forget(stream)
 
     # -- what becomes of the orders -------------------------------------------------------------------------------
 

@@ -288,6 +288,8 @@ def test_a_bad_definition_is_a_dead_letter_and_stops_nobody(rig: Callable[..., R
     assert {letter.cause for letter in letters} == {"unsupported", "undecodable"}
     assert not any("secret" in letter.message for letter in letters)
     assert one.opens("bad") == []
+    [failed, *_] = one.wait(lambda: one.statuses("bad"), "the list of streams shows why")
+    assert (failed.state, failed.cause) == ("failed", "unsupported")
 
 
 def test_what_exceeds_the_capacity_waits_and_says_so(rig: Callable[..., Rig]) -> None:

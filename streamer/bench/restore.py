@@ -59,10 +59,14 @@ def run(
     n_tracks: int = 1000,
     n_older: int = 100,
     repeats: int = 3,
+    shapes: Mapping[str, HeadNeeds] = SHAPES,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measured on the bus of `config`, under a prefix of its own; the topics stay. Raises `BusError`, and
-    `StreamerError` when a track was not restored."""
+    """Measured on the bus of `config`, under a prefix of its own; the topics stay.
+
+    `n_older` versions of everything lie before those that are read. Snapshots are weighed for the models' head and for
+    `shapes`. Raises `BusError`, and `StreamerError` when a track was not restored.
+    """
     prefix = f"{config.topics.prefix}-bench-{uuid.uuid4().hex[:8]}"
     config = msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, prefix=prefix))
     bus = open_bus(config.bus, settings=config.topics)
@@ -85,7 +89,7 @@ def run(
         "written": written,
         "median": {name: statistics.median(one[name] for one in rounds) for name in rounds[0]},
         "rounds": rounds,
-        "snapshots": costs({"default head": models.head.needs, **SHAPES}, config.checkpoint.live_interval_s),
+        "snapshots": costs({"this head": models.head.needs, **shapes}, config.checkpoint.live_interval_s),
     }
 
 

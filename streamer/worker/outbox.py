@@ -216,8 +216,9 @@ class Outbox:
             return
         if self._publisher.dropped_any():
             self._snapshots.all_full(now_s)
-        running = [lane for lane in lanes if lane.phase == "running"]
-        while (lane := self._snapshots.next(running, now_s)) is not None:
+        # A resting one is as it was, but for tracks that were given up.
+        moving = [lane for lane in lanes if lane.phase == "running" or (lane.phase == "resting" and _has_dead(lane))]
+        while (lane := self._snapshots.next(moving, now_s)) is not None:
             self._snapshots.took(lane, self._snapshot(lane), now_s)
         late_s = self._snapshots.late_s(now_s)
         if late_s > self._settings.live_interval_s and now_s >= self._next_say_s:
@@ -234,3 +235,7 @@ class Outbox:
     def _send(self, done: Callable[[], None] | None) -> None:
         moved, self._live = self._live, _Unpublished()
         self._publisher.publish(Batch(moved.records, transactional=False, done=done))
+
+
+def _has_dead(lane: Lane) -> bool:
+    return lane.state is not None and bool(lane.state.actor.tombstones)

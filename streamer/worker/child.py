@@ -6,20 +6,25 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from streamer import log
+from streamer import faults, log
 from streamer.clock import SystemClock
 from streamer.errors import BusError, ModelError
 from streamer.pipeline import Models
 from streamer.worker.link import Fatal, Link, LinkClosed, Ready, Start, ToChild
 from streamer.worker.loop import Loop
 
+FAULT = "STREAMER_FAULT"
+FAULT_ONCE = "STREAMER_FAULT_ONCE"
+
 
 def main() -> int:
     """Run as a child of the supervisor: its pipe is our standard input and output."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)  # the supervisor drains us
+    _arm(os.environ)
     # Libraries print where they like: the pipe moves to another descriptor and standard output joins standard error.
     pipe = os.dup(1)
     os.dup2(2, 1)
@@ -59,6 +64,22 @@ def _listen(link: Link, loop: Loop) -> None:
             loop.tell(link.receive(ToChild))  # type: ignore[arg-type]
     except LinkClosed:
         os._exit(1)  # nobody owns this process any more; what is not committed is redone by its successor
+
+
+def _arm(environment: Mapping[str, str]) -> None:
+    """For tests: die where `STREAMER_FAULT` says (`commit.records:3`; `worker!` before it takes the supervisor along).
+
+    With `STREAMER_FAULT_ONCE`, a path, only the first process that makes the file there is armed.
+    """
+    spec, once = environment.get(FAULT), environment.get(FAULT_ONCE)
+    if spec is None:
+        return
+    if once is not None:
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return
+    faults.arm(spec.removeprefix("worker!"), with_parent=spec.startswith("worker!"))
 
 
 def _prepare_process(start: Start) -> None:

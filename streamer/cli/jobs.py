@@ -99,13 +99,13 @@ def submit(
 def _submit(bus: Bus, config: Config, batch: str, wanted: Sequence[Job]) -> list[Job]:
     """Write what the bus does not know yet, each job in one transaction with its status; returns it.
 
-    The producer comes first: a second submission of the same batch at the same time fails, it writes nothing twice.
+    The producer comes first: where the same batch is submitted twice at once, a broker refuses the earlier producer.
     """
     producer = bus.producer(f"{config.topics.prefix}.submit.{batch}")
     try:
-        board = _board(bus, config)
-        members = [known for known in board.jobs().values() if known.status.batch == batch]
-        new = [job for job in wanted if job.job not in board.jobs()]
+        there = _board(bus, config).jobs()
+        members = [known for known in there.values() if known.status.batch == batch]
+        new = [job for job in wanted if job.job not in there]
         places = records.job_partitions(batch, len(new), already=len(members))
         placed = list(zip(new, places, strict=True))
         for at in range(0, len(placed), PART):

@@ -339,12 +339,12 @@ def _views(bus: Bus, config: Config, *, workers: bool) -> list[StreamView]:
     for stream in defined:
         by_partition.setdefault(partition_of(stream, names.status.partitions), []).append(stream)
     heard: dict[bytes, Incoming] = {}
-    claims: dict[bytes, Incoming] = {}
     for partition, members in by_partition.items():
         keys = [key_of(stream) for stream in members]
         heard |= bus.latest(names.status.name, partition, keys, since_s=now_s - HEARD_S)
-        if workers:
-            claims |= bus.latest(names.state.name, partition, [_claim_key(stream) for stream in members])
+    claims: dict[bytes, Incoming] = {}
+    for partition, members in by_partition.items() if workers else ():  # one topic after the other: changing is slow
+        claims |= bus.latest(names.state.name, partition, [_claim_key(stream) for stream in members])
     return [
         view(definition, heard.get(key_of(stream)), claims.get(_claim_key(stream)), now_s)
         for stream, definition in sorted(defined.items())

@@ -6,6 +6,7 @@ owner: their statuses say so. Whoever takes a partition over gives the book its 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -36,6 +37,10 @@ class JobEntry:
     def partition(self) -> int:
         """Where its record lies, and its status too."""
         return self.record.partition
+
+
+def _turn(entry: JobEntry) -> tuple[float, int, int]:
+    return (entry.job.submitted_s, entry.record.offset, entry.partition)
 
 
 @dataclass(slots=True)
@@ -119,6 +124,8 @@ class JobBook:
 
         They stay due until `started` or `ended` is told.
         """
+        if free_slots <= 0:  # the usual answer, whatever waits
+            return []
         waiting = [
             entry
             for entry in self._entries.values()
@@ -126,8 +133,7 @@ class JobBook:
             and entry.job.job not in self._cancels
             and (entry.job.not_before_s is None or entry.job.not_before_s <= now_s)
         ]
-        waiting.sort(key=lambda entry: (entry.job.submitted_s, entry.record.offset, entry.partition))
-        return waiting[: max(0, free_slots)]
+        return heapq.nsmallest(free_slots, waiting, key=_turn)
 
     def started(self, job: str) -> None:
         """The job has a place."""

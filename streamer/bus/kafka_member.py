@@ -67,6 +67,7 @@ class KafkaBusMember:
         self._owned: frozenset[int] = frozenset()
         self._token: GroupToken | None = None
         self._ends: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
         self._ready: deque[Incoming] = deque()
         self._assignor = CapacityAssignor(topic, partitions, self._card)
         self._known: dict[int, Known] = {}
@@ -121,7 +122,7 @@ class KafkaBusMember:
 
     def caught_up(self, partition: int) -> bool:
         self._check_open()
-        waiting = self._polling.is_under_way or any(each.partition == partition for each in self._ready)
+        waiting = self._polling.has_news() or any(each.partition == partition for each in self._ready)
         if waiting or partition not in self._owned:
             return False
         place = TopicPartition(self._topic, partition)
@@ -133,7 +134,11 @@ class KafkaBusMember:
             position = self._client.position(place, timeout_ms=100)
         except errors.KafkaError:
             return False
-        return position is not None and position >= self._ends[partition]
+        if position is None or position < self._ends[partition]:
+            return False
+        # The library's position is ahead of what the poll that is under way has yet to return.
+        reached = self._reached.setdefault(partition, self._polling.turns)
+        return self._polling.turns > reached and not self._polling.has_news()
 
     def announce(self, load: Load) -> None:
         self._load = load
@@ -167,6 +172,7 @@ class KafkaBusMember:
             self._ready = deque(each for each in self._ready if each.partition not in change.partitions)
             for each in change.partitions:
                 self._ends.pop(each, None)
+                self._reached.pop(each, None)
         try:
             if change.kind == "assigned":
                 self._listener.assigned(change.partitions)

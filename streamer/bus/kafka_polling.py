@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -15,7 +16,9 @@ from kafka.structs import TopicPartition
 from streamer.bus.kafka_answers import incoming
 from streamer.bus.protocol import Incoming
 
-_GRACE_S = 0.25  # the library ends its poll about when it was told to
+_POLL_MS = 200
+_JOIN_MS = 5000
+_IDLE_S = 5.0  # how long after the owner's last `wait` polling goes on
 
 Kind = Literal["assigned", "revoked", "lost"]
 
@@ -42,25 +45,32 @@ class Polling:
 
     def __init__(self, client: Any, whole: bool) -> None:
         self._client = client
-        self._wanted: SimpleQueue[tuple[float, int] | None] = SimpleQueue()
+        self._wanted: SimpleQueue[int | None] = SimpleQueue()
         self._happened: SimpleQueue[Change | list[Incoming] | Exception] = SimpleQueue()
         self._closed = False
-        self.is_under_way = False
+        self._is_under_way = False
+        self._until_s = 0.0
+        self.turns = 0  # how many polls of the library are over and their records are to be had here
         self.relay = _Relay(self, whole)
         threading.Thread(target=self._run, name="kafka-member", daemon=True).start()
 
     def wait(self, timeout_s: float, max_records: int) -> Change | list[Incoming] | Exception:
         """Records, an error, or a change (after which the poll goes on); [] when nothing happens in time."""
-        if not self.is_under_way:
-            self.is_under_way = True
-            self._wanted.put((timeout_s, max_records))
+        self._until_s = time.monotonic() + _IDLE_S
+        if not self._is_under_way:
+            self._is_under_way = True
+            self._wanted.put(max_records)
         try:
-            happened = self._happened.get(timeout=timeout_s + _GRACE_S)
+            happened = self._happened.get(timeout=timeout_s)
         except Empty:
-            return []  # the library waits for a broker; the same poll is waited for next time
+            return []  # the same poll is waited for next time
         if not isinstance(happened, Change):
-            self.is_under_way = False
+            self._is_under_way = False
         return happened
+
+    def has_news(self) -> bool:
+        """Whether `wait` would return at once."""
+        return not self._happened.empty()
 
     def close(self) -> None:
         """Want nothing more; whatever waits for an answer goes on."""
@@ -86,13 +96,24 @@ class Polling:
         self._client.seek_to_beginning(*places)
 
     def _run(self) -> None:
-        while (wanted := self._wanted.get()) is not None:
-            timeout_s, max_records = wanted
+        while (max_records := self._wanted.get()) is not None:
             try:
-                polled = self._client.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-                self._happened.put(list(incoming(polled)))
+                self._happened.put(self._poll(max_records))
             except Exception as error:  # the owner decides what it means
                 self._happened.put(error)
+            self.turns += 1
+
+    def _poll(self, max_records: int) -> list[Incoming]:
+        coordinator = self._client._coordinator
+        while True:
+            # A join that is answered between two of its polls the library forgets and begins again, for ever where
+            # polls are short: so a join is waited for.
+            if coordinator.need_rejoin():
+                coordinator.poll(timeout_ms=_JOIN_MS)
+            records = list(incoming(self._client.poll(timeout_ms=_POLL_MS, max_records=max_records)))
+            if records or self._closed or time.monotonic() > self._until_s:
+                return records
+            self.turns += 1
 
 
 class _Relay(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from streamer.messages import SCHEMA_VERSION
 from streamer.schema.compatibility import changes
@@ -26,7 +25,7 @@ def files(page: Path) -> dict[Path, str]:
     return {
         page: write_tables(page.read_text(encoding="utf-8")),
         folder / "messages.schema.json": json_text(json_schemas()),
-        folder / "asyncapi.yaml": yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=120),
+        folder / "asyncapi.json": json_text(asyncapi()),
     }
 
 

@@ -56,7 +56,7 @@ class Batch:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.records or self.positions or self.follow or self.done)
+        return not (self.records or self.positions or self.follow)
 
 
 @dataclass(frozen=True, slots=True)

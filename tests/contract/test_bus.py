@@ -357,3 +357,74 @@ def test_flush_leaves_nothing_unacknowledged(bus: Bus, prefix: str) -> None:
         for a, b in pairwise(bus.consumer([f"{prefix}.log"]).poll(1.0))
         if a.partition == b.partition
     )
+
+
+def test_an_append_tells_where_each_record_lies_and_when_it_came(bus: Bus, prefix: str) -> None:
+    producer = bus.producer()
+    topic = f"{prefix}.log"
+    assert producer.append([], WITHIN_S) == []
+    producer.send([out(topic, 0, "before")])
+    placed = producer.append([out(topic, i % 2, str(i)) for i in range(5)], WITHIN_S)
+    assert producer.unacknowledged() == 0
+    got = {(r.partition, r.offset): r for r in read(bus.consumer([topic]))}
+    for i, place in enumerate(placed):
+        record = got[(i % 2, place.offset)]
+        assert record.value == str(i).encode()
+        assert place.time_s == pytest.approx(record.time_s, abs=0.0015)
+    again = producer.append([out(topic, 0, "again")], WITHIN_S)
+    assert again[0].offset == bus.end_offset(topic, 0) - 1
+    assert again[0].time_s >= placed[-1].time_s
+
+
+def test_an_append_that_can_never_be_taken_is_refused_whole(bus: Bus, prefix: str) -> None:
+    producer = bus.producer()
+    with pytest.raises(DeliveryFailed):
+        producer.append([out(f"{prefix}.log", 0, "a"), out(f"{prefix}.log", 9, "b")], WITHIN_S)
+    assert bus.end_offset(f"{prefix}.log", 0) == 0
+
+
+def test_a_transactional_producer_appends_outside_of_its_transactions(bus: Bus, prefix: str) -> None:
+    producer = bus.producer(f"{prefix}-tx")
+    producer.commit([out(f"{prefix}.log", 0, "a")])
+    producer.append([out(f"{prefix}.log", 0, "b")], WITHIN_S)
+    assert texts(read(bus.consumer([f"{prefix}.log"]), 2)) == ["a", "b"]
+
+
+def test_the_end_offset_is_the_next_records(bus: Bus, prefix: str) -> None:
+    topic = f"{prefix}.table"
+    assert bus.end_offset(topic, 1) == 0
+    producer = bus.producer()
+    for i in range(3):
+        end = bus.end_offset(topic, 1)
+        assert producer.append([out(topic, 1, str(i))], WITHIN_S)[0].offset == end
+    assert bus.end_offset(topic, 0) == 0
+
+
+def test_latest_looks_only_from_an_offset_on(bus: Bus, prefix: str) -> None:
+    topic = f"{prefix}.table"
+    producer = bus.producer()
+    placed = producer.append([out(topic, 0, f"{key}{i}", key.encode()) for i in range(2) for key in "abc"], WITHIN_S)
+    from_b1 = bus.latest(topic, 0, from_offset=placed[4].offset)
+    assert {key: record.value for key, record in from_b1.items()} == {b"b": b"b1", b"c": b"c1"}
+    assert bus.latest(topic, 0, [b"a"], from_offset=placed[4].offset) == {}
+    assert bus.latest(topic, 0, from_offset=bus.end_offset(topic, 0)) == {}
+
+
+def test_latest_looks_only_since_a_time(bus: Bus, prefix: str) -> None:
+    topic = f"{prefix}.table"
+    producer = bus.producer()
+    old = producer.append([out(topic, 0, "old", b"a"), out(topic, 0, "old", b"b")], WITHIN_S)
+    time.sleep(0.05)
+    new = producer.append([out(topic, 0, "new", b"b"), out(topic, 0, "new", b"c")], WITHIN_S)
+    since_s = (old[-1].time_s + new[0].time_s) / 2
+    assert sorted(bus.latest(topic, 0, since_s=since_s)) == [b"b", b"c"]
+    assert sorted(bus.latest(topic, 0, since_s=old[0].time_s - 1)) == [b"a", b"b", b"c"]
+    assert bus.latest(topic, 0, since_s=new[-1].time_s + 60) == {}
+
+
+def test_latest_is_settled_at_once_where_nothing_is_open(bus: Bus, prefix: str) -> None:
+    topic = f"{prefix}.table"
+    bus.producer(f"{prefix}-tx").commit([out(topic, 0, "a")])
+    started_s = time.monotonic()
+    assert texts(list(bus.latest(topic, 0, settled=True).values())) == ["a"]
+    assert time.monotonic() - started_s < 10

@@ -72,6 +72,22 @@ class Tracker:
                 faces.append(_tracked(track.number, detections, face))
         return TrackUpdate(tuple(faces), tuple(started), ended)
 
+    def unwatched_until(self, media_time_s: float) -> None:
+        """Nobody has looked since the last frame: the source was gone, or the stream changed hands.
+
+        That time ends no track: a face that is where one was goes on as the same. Where it may be by now is as
+        uncertain as that of a track just before it counts as lost.
+        """
+        gap_s = media_time_s - self._media_time_s
+        if gap_s <= 0:
+            return
+        for track in self._tracks:
+            track.motion.predict(min(gap_s, self.settings.lost_after_s))
+            track.seen_s += gap_s
+            if not track.reported:
+                track.born_s += gap_s
+        self._media_time_s = media_time_s
+
     def finish(self) -> tuple[int, ...]:
         """Ends every track and returns the numbers of those that were told of."""
         numbers = tuple(track.number for track in self._tracks if track.reported)

@@ -81,7 +81,7 @@ class Lane:
     `phase` is `opening` until frames may come, `resting` while the source is gone and its state is kept, `ending` once
     nothing more is analysed and only the commit of what was is awaited. `counters` hold an earlier child's counts, and
     the thread's own from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch and the
-    number of the connection.
+    number of the connection. `unwatched` until the first frame after a time in which nobody looked.
     """
 
     order: Open
@@ -98,6 +98,7 @@ class Lane:
     join_at_s: float = 0.0
     resumed_at_s: float | None = None
     finished: bool = False
+    unwatched: bool = False
     n_connections: int = 0
     rested_at_s: float = 0.0
     _before: Counters = field(default_factory=Counters)
@@ -179,6 +180,15 @@ class Lane:
         """When the newest frame arrived, on the monotonic clock; None before the first."""
         return self._intake.last_arrival_s
 
+    @property
+    def newest_s(self) -> float:
+        """When the newest analysed frame arrived, however often the source was tried since, on the monotonic clock.
+
+        Where there was none yet, when the lane went to rest.
+        """
+        arrival_s = self.open_state.arrival_s
+        return self.rested_at_s if arrival_s is None else arrival_s
+
     def start(
         self,
         config: Config,
@@ -198,10 +208,10 @@ class Lane:
     ) -> None:
         """Open the source of a resting lane again; its media time goes on counting through the gap."""
         self._before, self._intake = self.count_now(), _Intake(last_arrival_s=self.last_arrival_s)
-        self.join_at_s = self.open_state.media_time_s + max(0.0, clock.monotonic_s() - self.rested_at_s)
+        self.join_at_s = self.open_state.media_time_s + max(0.0, clock.monotonic_s() - self.newest_s)
         self.n_connections += 1
         self.session = f"{self.epoch}.{self.n_connections}"
-        self._sampled, self.error, self.phase = -1, None, "opening"
+        self._sampled, self.error, self.phase, self.unwatched = -1, None, "opening", True
         self._go = threading.Event()
         self._connect(lambda: self._read(config, clock, exchange, tell))
 

@@ -127,6 +127,10 @@ class Loop:
         self._bus.close()
 
     def _analyse(self, batch: Sequence[tuple[Lane, Frame]]) -> None:
+        for lane, frame in batch:
+            if lane.unwatched:
+                lane.unwatched = False
+                lane.open_state.tracker.unwatched_until(frame.media_time_s)
         results = self._pipeline.step([(lane.open_state, frame) for lane, frame in batch])
         with self._times.stage("encode"):
             for (lane, _), (_, records) in zip(batch, results, strict=True):
@@ -140,7 +144,7 @@ class Loop:
                     self._outbox.tell(accounts.status(lane, "live", self._clock))
                 elif lane.phase == "resting":
                     self._outbox.tell(accounts.status(lane, "backing_off", self._clock))
-                    if now_s > lane.rested_at_s + self._config.checkpoint.grace_s:
+                    if now_s > lane.newest_s + self._config.checkpoint.grace_s:
                         self._close_tracks(lane, "source_gone")
             self._tick_on_time()
 
@@ -255,6 +259,7 @@ class Loop:
     def _resume(self, lane: Lane, stored: Stored) -> None:
         resumption = self._checkpoints.resume(lane, stored)
         lane.resumed_at_s = resumption.media_time_s
+        lane.unwatched = lane.mode == "live" and resumption.media_time_s is not None
         if resumption.done:
             self._done_already[lane] = resumption
         elif lane.mode == "live":

@@ -265,3 +265,15 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: dict[str, obj
     with pytest.raises(SnapshotRefused):
         tracker.restore({key: value for key, value in tracker.snapshot().items() if key != "seen_s"})
     assert numbers(tracker.update(detections(face(100), face(300)), 0.04)) == [1, 2]
+
+
+def test_time_in_which_nobody_looked_ends_no_track() -> None:
+    tracker = Tracker(TrackSettings(lost_after_s=1.0))
+    tracker.update(detections(face(100)), 0.0)
+    tracker.unwatched_until(20.0)
+    update = tracker.update(detections(face(102)), 20.0)
+    assert ([face.track for face in update.faces], update.ended) == ([1], ())
+    assert tracker.update(Detections.none(), 20.9).ended == ()
+    assert tracker.update(Detections.none(), 21.1).ended == (1,)
+    tracker.unwatched_until(5.0)
+    assert [face.track for face in tracker.update(detections(face(100)), 22.0).faces] == [2]

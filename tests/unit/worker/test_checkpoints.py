@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import queue
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.batching.collector import Collector
+from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Bus, Outgoing
 from streamer.bus.topics import partition_of, state_record, topics
@@ -25,10 +28,10 @@ from streamer.source import Source
 from streamer.state import snapshot
 from streamer.state.codec import VERSION, peek, seal, track_key, unseal
 from streamer.state.head_batch import HeadNeeds
-from streamer.types import Mode
+from streamer.types import Frame, Mode
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
 from streamer.worker.claims import claim
-from streamer.worker.lane import Lane
+from streamer.worker.lane import Lane, LaneEvent, LaneFailed
 from streamer.worker.link import Open
 from streamer.worker.state_reader import StateReader
 from tests.unit.state.scenes import ArithmeticHead
@@ -274,6 +277,19 @@ class TestLive:
         later = observations(records_of(lane_, config, range(38, 42)))
         assert [one.state for one in later[::2]] == ["warm"] * 4
 
+    def test_faces_that_nobody_watched_for_longer_than_their_patience_are_restored_too(
+        self, bus: Bus, config: Config
+    ) -> None:
+        first = self.left_behind(bus, config)
+        CLOCK.advance(12.0)
+        second = claimed(bus, config)
+        resume(bus, config, second)
+        second.open_state.tracker.unwatched_until(second.join_at_s)
+        made = observations(records_of(second, config, range(325, 331)))
+        assert {(one.track.epoch, one.track.number) for one in made} == {(first.epoch, 1), (first.epoch, 2)}
+        assert [one.state for one in made[::2]] == ["restored"] * 4 + ["warm"] * 2
+        assert [one.state_age_s for one in made[::2]] == [round(i / 25, 6) for i in range(325, 331)]
+
     def test_what_is_older_than_the_grace_time_starts_cold_and_is_deleted(self, bus: Bus, config: Config) -> None:
         self.left_behind(bus, config)
         CLOCK.advance(config.checkpoint.grace_s)
@@ -353,6 +369,21 @@ class TestSourcesThatComeBack:
         commit(bus, config, lane_)
         lane_.open_state.actor.begin_session(f"{lane_.epoch}.1")
         return lane_
+
+    def test_attempts_in_vain_neither_stop_media_time_nor_lengthen_the_grace_time(
+        self, bus: Bus, config: Config
+    ) -> None:
+        lane_ = self.before(bus, config)
+        exchange: Exchange[Lane, Frame] = Exchange(Collector(1, 0.0), CLOCK)
+        told: queue.SimpleQueue[LaneEvent] = queue.SimpleQueue()
+        for n in range(1, 4):
+            CLOCK.advance(10.0)
+            lane_.rest(exchange, CLOCK.monotonic_s())
+            CLOCK.advance(5.0)
+            assert CLOCK.monotonic_s() - lane_.newest_s == 15.0 * n
+            lane_.reconnect(config, CLOCK, exchange, told.put)
+            assert lane_.join_at_s == 9 / 25 + 15.0 * n
+            assert isinstance(told.get(timeout=20.0), LaneFailed)  # there is no such file
 
     def test_a_short_gap_is_none(self, bus: Bus, config: Config) -> None:
         lane_ = self.before(bus, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,14 @@ from streamer.bus.protocol import Bus, Incoming, Outgoing
 from streamer.bus.read import drain
 from streamer.bus.topics import key_of, partition_of, topics
 from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.cli.stream_lines import as_json as flat
+from streamer.cli.stream_lines import header, line, row
 from streamer.cli.words import counted, listed, table
 from streamer.config import Config
 from streamer.errors import SourceMissing, UsageError
 from streamer.fleet import records
 from streamer.fleet.submission import address_of
-from streamer.fleet.views import Happening, StreamView, StreamWatch, read, view
+from streamer.fleet.views import StreamView, StreamWatch, read, view
 from streamer.messages import StreamDefinition
 from streamer.progress import printable
 from streamer.source import redacted
@@ -209,9 +211,8 @@ def list_(bus: str | None, config_path: Path | None, workers: bool, as_json: boo
     if not shown:
         click.echo("no streams on this bus")
         return
-    header = ["stream", "state", "heard", "epoch", "fps", "priority", *(["worker"] if workers else []), "source"]
-    for line in table([header, *(_row(one, workers=workers) for one in shown)]):
-        click.echo(line)
+    for text in table([header(workers=workers), *(row(one, workers=workers) for one in shown)]):
+        click.echo(text)
 
 
 @streams.command(
@@ -236,7 +237,7 @@ def watch(bus: str | None, config_path: Path | None, for_s: float | None, as_jso
         while until_s is None or time.monotonic() < until_s:
             for record in consumer.poll(POLL_S):
                 for happening in watched.take(record):
-                    click.echo(json.dumps(_as_json(happening)) if as_json else _line(happening))
+                    click.echo(json.dumps(flat(happening)) if as_json else line(happening))
 
 
 @contextmanager
@@ -353,52 +354,3 @@ def _views(bus: Bus, config: Config, *, workers: bool) -> list[StreamView]:
 
 def _claim_key(stream: str) -> bytes:
     return stream_key(stream) + records.CLAIM_SUFFIX
-
-
-def _row(one: StreamView, *, workers: bool) -> list[str]:
-    state = "silent" if one.state is None else one.state.replace("_", " ")
-    if one.paused and one.state != "paused":
-        state = "paused" if one.state is None else f"{state}, to be paused"
-    reason = one.message or one.cause
-    return [
-        printable(one.stream),
-        state,
-        "-" if one.status_age_s is None else f"{one.status_age_s:.0f} s ago",
-        "-" if one.epoch is None else str(one.epoch),
-        "all" if one.sample_fps is None else f"{one.sample_fps:g}",
-        str(one.priority),
-        *([printable(one.worker or "-")] if workers else []),
-        printable(one.source) + (f"  ({_flat(reason)})" if reason else ""),
-    ]
-
-
-def _as_json(happening: Happening) -> dict[str, object]:
-    return {"time_s": happening.time_s, "stream": happening.stream, "what": happening.what, **happening.details}
-
-
-def _line(happening: Happening) -> str:
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(happening.time_s))
-    return f"{at}  {printable(happening.stream)}  {_WORDS.get(happening.what, _state_words)(happening)}"
-
-
-def _state_words(happening: Happening) -> str:
-    reason = happening.details.get("message") or happening.details.get("cause")
-    state = happening.what.replace("_", " ")
-    if reason and str(reason).startswith(state):
-        return _flat(str(reason))
-    return state + (f": {_flat(str(reason))}" if reason else "")
-
-
-def _definition_words(happening: Happening) -> str:
-    details = happening.details
-    said = [printable(str(details["source"]))]
-    said += [f"{name} {details[name]}" for name in ("sample_fps", "model", "priority") if details[name]]
-    said += [name for name in ("paused", "repeat") if details[name]]
-    return "defined: " + ", ".join(said)
-
-
-def _flat(text: str) -> str:
-    return printable(" ".join(text.split()))
-
-
-_WORDS: dict[str, Callable[[Happening], str]] = {"defined": _definition_words}

@@ -42,7 +42,7 @@ _PLANES = 2
 """An array as it is written now: transposed, the first byte of each number, then the second of each, and so on.
 
 A column of features over time is alike, and so are the exponents of numbers that are: zlib finds that only when they
-lie side by side (a quarter smaller, and twice as fast)."""
+lie side by side (a tenth to a quarter smaller, and up to twice as fast)."""
 _DTYPES = (b"f2", b"f4", b"f8", b"i4", b"i8", b"u1", b"b1")
 _MAX_DIMENSIONS = 4
 

@@ -8,6 +8,7 @@ what was not acknowledged is given to its successor: at least once, in order.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from streamer.bus.kafka_transactions import KafkaTransactions
 from streamer.bus.protocol import Outgoing, Placed, Position
 from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
 
+_RECOVERY_PAUSE_S = 0.2
 _REFUSALS = (
     errors.MessageSizeTooLargeError,
     errors.RecordListTooLargeError,
@@ -44,6 +46,8 @@ class KafkaBusProducer:
         self._bytes = 0
         self._generation = 0
         self._failure: Exception | None = None
+        self._last_failure = ""
+        self._recovered_at_s = -math.inf
         self._sent = 0
         self._lost: list[str] = []
         self._closed = False
@@ -155,6 +159,7 @@ class KafkaBusProducer:
         with self._acknowledged:
             if generation == self._generation and not isinstance(self._failure, _REFUSALS):
                 self._failure = error
+                self._last_failure = str(error)[:200]
                 self._acknowledged.notify_all()
 
     def _done(self, number: int, metadata: Any = None) -> None:
@@ -172,18 +177,25 @@ class KafkaBusProducer:
         """After a failure: a new client, and everything that was not acknowledged once more, in order."""
         if self._failure is None:
             return
+        if self._clock.monotonic_s() - self._recovered_at_s < _RECOVERY_PAUSE_S:
+            self._clock.sleep(_RECOVERY_PAUSE_S)  # the new client failed at once too: brokers are not to be stormed
+        self._recovered_at_s = self._clock.monotonic_s()
         with self._acknowledged:
             self._generation += 1  # what the old client still says of failures no longer counts
-        again, alone = dict(self._under_way), isinstance(self._failure, _REFUSALS)
-        self._replace_plain()
-        self._learn_topics([sent.record for sent in again.values()])
-        for number, sent in again.items():
-            if alone:
-                self._send_alone(number, sent)
-            else:
-                self._follow(give(self._plain, sent.record), number)
-        with self._acknowledged:
-            self._failure = None
+            failure, self._failure = self._failure, None  # what the new one says from the first record on does
+        again, alone = dict(self._under_way), isinstance(failure, _REFUSALS)
+        try:
+            self._replace_plain()
+            self._learn_topics([sent.record for sent in again.values()])
+            for number, sent in again.items():
+                if alone:
+                    self._send_alone(number, sent)
+                else:
+                    self._follow(give(self._plain, sent.record), number)
+        except BaseException:
+            with self._acknowledged:
+                self._failure = failure
+            raise
 
     def _send_alone(self, number: int, sent: _Sent) -> None:
         """One record and its answer: which of the records that failed together is the one to refuse."""
@@ -217,9 +229,10 @@ class KafkaBusProducer:
                 self._check_usable()
                 return
             if not settled or left_s == 0:
+                why = f" (the last failure: {self._last_failure})" if self._last_failure else ""
                 raise BusUnavailable(
-                    f"{waiting} records are not acknowledged by {self._options.where} after {timeout_s:g} s: check that"
-                    " the brokers run and can be reached"
+                    f"{waiting} records are not acknowledged by {self._options.where} after {timeout_s:g} s{why}: check"
+                    " that the brokers run, can be reached and allow what is asked"
                 )
 
     def _learn_topics(self, records: Sequence[Outgoing]) -> None:

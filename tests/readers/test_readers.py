@@ -55,7 +55,7 @@ class Written:
 
     def tombstone(self, field: str) -> None:
         self.bytes(field, None)
-        told = {"key": "k", "kind": None, "value": None, "faults": []}
+        told: dict[str, Any] = {"key": "k", "kind": None, "value": None, "faults": []}
         self.expected[getattr(self.names, field).name, 0].append(told)
 
     def end(self) -> None:

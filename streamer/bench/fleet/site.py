@@ -134,11 +134,9 @@ class Site:
         return time.monotonic() - began_s
 
     def until_live(self, view: View, streams: Iterable[str], timeout_s: float = WAIT_S) -> float:
-        """Until all these streams give frames."""
-        wanted = list(streams)
-        return self.until(
-            view, lambda: all(view.state(stream) == "live" for stream in wanted), "all streams live", timeout_s
-        )
+        """Until all these streams have said, from now on, that they give frames."""
+        wanted, since_s = list(streams), time.time()
+        return self.until(view, lambda: len(view.live(wanted, since_s)) == len(wanted), "all streams live", timeout_s)
 
     def until_over(self, view: View, jobs: Sequence[Job], timeout_s: float = WAIT_S) -> float:
         """Until all these jobs are over, well or badly."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -21,7 +21,8 @@ _POLL_S = 0.1
 class View:
     """The newest status of every stream and of every job, and all dead letters. `look` reads on.
 
-    `heard` is called for each record with its place; `n_observations` counts by stream.
+    `heard_s` is the broker's time of a stream's newest status, `n_observations` counts by stream. `heard` is called
+    for each record with its place.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class View:
         self.prefix = prefix
         self.heard = heard
         self.statuses: dict[str, Status] = {}
+        self.heard_s: dict[str, float] = {}
         self.jobs: dict[str, JobStatus] = {}
         self.letters: list[DeadLetter] = []
         self.n_observations: Counter[str] = Counter()
@@ -54,6 +56,15 @@ class View:
         status = self.statuses.get(stream)
         return None if status is None else status.state
 
+    def owner(self, stream: str) -> str | None:
+        """The worker that last spoke for a stream: its name is the beginning of the run's."""
+        status = self.statuses.get(stream)
+        return None if status is None else status.run.rsplit("-", 2)[0]
+
+    def live(self, streams: Iterable[str], since_s: float) -> list[str]:
+        """Those of the streams that were said to be live at or after this wall time."""
+        return [one for one in streams if self.state(one) == "live" and self.heard_s[one] >= since_s]
+
     def close(self) -> None:
         """Free the connection."""
         self._consumer.close()
@@ -67,7 +78,7 @@ class View:
             case Status():
                 known = self.statuses.get(value.stream)
                 if known is None or (known.epoch, known.seq) <= (value.epoch, value.seq):
-                    self.statuses[value.stream] = value
+                    self.statuses[value.stream], self.heard_s[value.stream] = value, record.time_s
             case JobStatus():
                 self.jobs[value.job] = value
             case DeadLetter():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from kafka import errors
 
 from streamer.bus.checks import record_bytes
 from streamer.bus.open import open_bus
-from streamer.bus.protocol import Bus, Outgoing, Topic
+from streamer.bus.protocol import Bus, GroupToken, Load, Member, Outgoing, Position, Topic
 from streamer.errors import BusUnavailable, DeliveryFailed
 from tests.contract.test_bus import WITHIN_S, out, read, texts
 from tests.kafka.broker import Broker, start
@@ -264,3 +265,152 @@ def test_topics_are_made_with_the_brokers_clock_and_their_policies(bus: Bus, kaf
     assert values[names[1]]["segment.bytes"] == str(16 * 1024 * 1024)
     assert values[names[1]]["min.cleanable.dirty.ratio"] == "0.1"
     assert {config["message.timestamp.type"] for config in values.values()} == {"LogAppendTime"}
+
+
+@pytest.mark.parametrize("ends", ["commit", "abort"])
+def test_settled_waits_for_the_transactions_that_are_open(bus: Bus, kafka_url: str, prefix: str, ends: str) -> None:
+    topic = f"{prefix}.state"
+    bus.producer(f"{prefix}-tx").commit([out(topic, 0, "before")])
+    other = kafka.KafkaProducer(
+        bootstrap_servers=kafka_url.removeprefix("kafka://"), transactional_id=f"{prefix}-other", linger_ms=0
+    )
+    other.init_transactions()
+    other.begin_transaction()
+    other.send(topic, key=b"k", value=b"late", partition=0).get(timeout=WITHIN_S)
+    assert texts(list(bus.latest(topic, 0).values())) == ["before"]
+    finish = other.commit_transaction if ends == "commit" else other.abort_transaction
+    thread = threading.Timer(1.0, finish)
+    thread.start()
+    started_s = time.monotonic()
+    got = texts(list(bus.latest(topic, 0, settled=True).values()))
+    assert time.monotonic() - started_s >= 0.9
+    assert got == (["late"] if ends == "commit" else ["before"])
+    thread.join()
+    other.close()
+
+
+def test_settled_outlasts_a_transaction_that_nobody_ends(bus: Bus, kafka_url: str, prefix: str) -> None:
+    topic = f"{prefix}.state"
+    other = kafka.KafkaProducer(
+        bootstrap_servers=kafka_url.removeprefix("kafka://"),
+        transactional_id=f"{prefix}-other",
+        transaction_timeout_ms=2000,
+        linger_ms=0,
+    )
+    other.init_transactions()
+    other.begin_transaction()
+    other.send(topic, key=b"k", value=b"zombie", partition=0).get(timeout=WITHIN_S)
+    assert bus.latest(topic, 0, settled=True) == {}
+    assert bus.latest(topic, 0) == {}
+    other.close(timeout=0)
+
+
+def test_an_append_to_a_frozen_broker_ends_in_time(
+    bus: Bus, prefix: str, kafka_broker: Broker, paused: Callable[[], None]
+) -> None:
+    producer = bus.producer()
+    producer.append([out(f"{prefix}.log", 0, "a")], WITHIN_S)
+    paused()
+    started_s = time.monotonic()
+    with pytest.raises(BusUnavailable):
+        producer.append([out(f"{prefix}.log", 0, "b")], 2.0)
+    assert time.monotonic() - started_s < 6
+    kafka_broker.resume()
+    assert producer.append([out(f"{prefix}.log", 0, "c")], 60.0)[0].offset == 2
+    assert texts(read(bus.consumer([f"{prefix}.log"]))) == ["a", "b", "c"]
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, frozenset[int]]] = []
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        self.events.append(("assigned", partitions))
+
+    def revoked(self, partitions: frozenset[int], token: GroupToken | None) -> None:
+        self.events.append(("revoked", partitions))
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        self.events.append(("lost", partitions))
+
+
+def poll_until(member: Member, condition: Callable[[], bool], within_s: float = 60.0) -> list[str]:
+    got: list[str] = []
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s
+        try:
+            got += texts(member.poll(0.1))
+        except BusUnavailable:
+            pass
+    return got
+
+
+def test_a_member_outlives_its_broker_and_reads_on(tmp_path: Path, kafka_broker: Broker) -> None:
+    del kafka_broker  # only so that this is skipped where no broker can be started
+    broker = start(tmp_path)
+    try:
+        bus = open_bus(f"{broker.url}?wait_s=2")
+        bus.ensure_topics([Topic("log", 2)])
+        heard = Heard()
+        member = bus.member("log", "g", heard, Load("a", 4), session_timeout_s=6.0)
+        poll_until(member, lambda: len(member.owned()) == 2)
+        broker.kill()
+        started_s = time.monotonic()
+        longest_s = 0.0
+        while time.monotonic() - started_s < 3:
+            began_s = time.monotonic()
+            try:
+                assert member.poll(0.1) == []
+            except BusUnavailable:
+                pass
+            longest_s = max(longest_s, time.monotonic() - began_s)
+        assert longest_s < 2
+        with pytest.raises(BusUnavailable):
+            member.commit({0: 0})
+        broker.restart()
+        bus.producer().append([out("log", 0, "after")], 60.0)
+        got: list[str] = []
+        deadline_s = time.monotonic() + 60
+        while not got and time.monotonic() < deadline_s:
+            try:
+                got += texts(member.poll(0.1))
+            except BusUnavailable:
+                pass
+        assert got == ["after"]
+        poll_until(member, lambda: commits(member))
+        bus.close()
+    finally:
+        broker.stop()
+
+
+def commits(member: Member) -> bool:
+    try:
+        member.commit({0: 1})
+    except (BusUnavailable, DeliveryFailed):
+        return False
+    return True
+
+
+def test_a_slow_revocation_keeps_its_membership(bus: Bus, prefix: str) -> None:
+    class Slow(Heard):
+        def revoked(self, partitions: frozenset[int], token: GroupToken | None) -> None:
+            super().revoked(partitions, token)
+            time.sleep(7.0)  # longer than the session lasts without heartbeats
+            producer.commit([], Position(token, tuple((f"{prefix}.log", p, 5) for p in partitions)))  # type: ignore[arg-type]
+
+    producer = bus.producer(f"{prefix}-tx")
+    slow, heard = Slow(), Heard()
+    first = bus.member(f"{prefix}.log", f"{prefix}.g", slow, Load("a", 4), session_timeout_s=6.0)
+    poll_until(first, lambda: len(first.owned()) == 4)
+    second = bus.member(f"{prefix}.log", f"{prefix}.g", heard, Load("b", 4), session_timeout_s=6.0)
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: poll_until(second, stop.is_set))
+    thread.start()
+    poll_until(first, lambda: len(first.owned()) == 2 and len(second.owned()) == 2)
+    stop.set()
+    thread.join()
+    assert [what for what, _ in slow.events] == ["assigned", "revoked"]
+    assert [what for what, _ in heard.events] == ["assigned"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from streamer.bus.open import open_bus
-from streamer.bus.protocol import Bus, GroupToken, Incoming, Load, Member, Outgoing, Position, Topic
+from streamer.bus.protocol import Bus, GroupToken, Incoming, Load, Member, Outgoing, Position, Producer, Topic
 from streamer.errors import Fenced
 
 WITHIN_S = 40.0
-SESSION_S = 6.0  # the least a Kafka broker takes
+SESSION_S = {"kafka": 6.0, "sqlite": 2.0}  # the least a Kafka broker takes
 N = 6
 
 
@@ -44,26 +44,25 @@ class Seen:
 class Crew:
     """Members of one group, polled in turns by the test's thread."""
 
-    def __init__(self, bus: Bus, topic: str) -> None:
+    def __init__(self, bus: Bus, topic: str, session_s: float) -> None:
         self.bus = bus
+        self.session_s = session_s
         self.topic = topic
         self.members: dict[str, Member] = {}
         self.seen: dict[str, Seen] = {}
         self.records: list[tuple[str, Incoming]] = []
 
-    def join(
-        self, name: str, max_units: int = 8, *, whole: bool = False, instance: str | None = None, bus: Bus | None = None
-    ) -> Member:
+    def join(self, name: str, max_units: int = 8, *, whole: bool = False, instance: str | None = None) -> Member:
         self.seen[name] = Seen()
         load = Load(name, max_units)
-        self.members[name] = (bus or self.bus).member(
+        self.members[name] = self.bus.member(
             self.topic,
             f"{self.topic}.g",
             self.seen[name],
             load,
             whole=whole,
             instance=instance,
-            session_timeout_s=SESSION_S,
+            session_timeout_s=self.session_s,
         )
         return self.members[name]
 
@@ -102,8 +101,8 @@ def bus(bus_url: str, prefix: str) -> Iterator[Bus]:
 
 
 @pytest.fixture
-def crew(bus: Bus, prefix: str) -> Crew:
-    return Crew(bus, f"{prefix}.jobs")
+def crew(bus: Bus, bus_url: str, prefix: str) -> Crew:
+    return Crew(bus, f"{prefix}.jobs", SESSION_S[bus_url.partition(":")[0]])
 
 
 def fill(bus: Bus, topic: str, each: int = 3) -> None:
@@ -164,11 +163,10 @@ def test_who_leaves_is_replaced_at_once(crew: Crew) -> None:
     for name in "abc":
         crew.join(name)
     crew.until_shared(2, 2, 2)
-    started_s = time.monotonic()
+    before = {name: crew.seen[name].of("revoked") for name in "ac"}
     crew.leave("b")
     crew.until_shared(3, 3)
-    assert time.monotonic() - started_s < SESSION_S
-    assert crew.seen["a"].of("revoked") == crew.seen["c"].of("revoked") == [] or True
+    assert {name: crew.seen[name].of("revoked") for name in "ac"} == before  # what the others had stayed
 
 
 def test_position_is_handed_over_in_the_revocation(crew: Crew, prefix: str) -> None:
@@ -221,17 +219,14 @@ def test_a_position_with_a_stale_token_is_refused_and_a_newer_token_does(crew: C
     assert stale is not None
     producer = crew.bus.producer(f"{prefix}-a")
     record = Outgoing(f"{prefix}.out", 0, b"k", b"v")
-    kept = min(a.owned())
     crew.join("b")
     crew.until_shared(3, 3)
     kept = min(a.owned())
     with pytest.raises(Fenced):
         producer.commit([record], Position(stale, ((crew.topic, kept, 1),)))
     assert crew.bus.latest(f"{prefix}.out", 0) == {}
-    token = a.token()
-    assert token is not None
-    assert token != stale
-    producer.commit([record], Position(token, ((crew.topic, kept, 1),)))
+    crew.until(lambda: commits(producer, record, a.token(), crew.topic, kept))
+    assert a.token() != stale
     consumer = crew.bus.consumer([f"{prefix}.out"])
     got: list[Incoming] = []
     deadline_s = time.monotonic() + WITHIN_S
@@ -256,7 +251,7 @@ def test_too_much_load_moves_to_who_has_room(crew: Crew) -> None:
     a.announce(Load("a", 4, 0.0, tuple((p, 2, 0.0) for p in mine)))
     crew.members["b"].announce(Load("b", 4, 0.0, tuple((p, 0, 0.0) for p in crew.members["b"].owned())))
     crew.until(lambda: sum(p in a.owned() for p in mine) == 2)
-    crew.for_a_while(4.0)
+    crew.for_a_while(1.5)
     assert sum(p in a.owned() for p in mine) == 2
 
 
@@ -266,7 +261,7 @@ def test_a_static_member_that_comes_back_in_time_moves_nothing(crew: Crew) -> No
     crew.until_shared(3, 3)
     before = crew.owned()
     crew.leave("a")
-    crew.for_a_while(1.5)
+    crew.for_a_while(0.5)
     crew.join("a", instance="host-a")
     crew.until_shared(3, 3)
     assert crew.owned() == before
@@ -312,6 +307,16 @@ def test_a_member_that_falls_silent_is_replaced_and_learns_it(crew: Crew, prefix
     crew.members["a"] = gone
     crew.until(lambda: crew.seen["a"].of("lost") == list(range(N)))
     crew.until_shared(3, 3)
+
+
+def commits(producer: Producer, record: Outgoing, token: GroupToken | None, topic: str, partition: int) -> bool:
+    """Whether the token is of the group's present generation, which its member may be the last to hear of."""
+    assert token is not None
+    try:
+        producer.commit([record], Position(token, ((topic, partition, 1),)))
+    except Fenced:
+        return False
+    return True
 
 
 def silence(member: Member) -> None:

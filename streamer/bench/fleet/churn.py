@@ -29,9 +29,9 @@ def run(
     """Something happens to one of three workers every few seconds; the last one is never taken away."""
     rng = random.Random(seed)  # noqa: S311  # to be the same again
     camera = ground.camera()
-    streams = [f"camera-{k:02}" for k in range(n_streams)]
     done: Counter[str] = Counter()
     with ground.site("churn", [camera], **{"fleet.session_timeout_s": session_timeout_s}) as site:
+        streams = site.names("camera", n_streams)
         for name in NAMES:
             site.start(name)
         site.define(dict.fromkeys(streams, camera))

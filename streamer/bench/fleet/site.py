@@ -5,6 +5,7 @@ Nothing here sleeps for a guess: `until` reads the topics until something has co
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from streamer.bench.fleet.view import USUAL, Heard, View
 from streamer.bench.fleet.workers import WorkerProcess
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Outgoing
-from streamer.bus.topics import topics
+from streamer.bus.topics import partition_of, topics
 from streamer.config import Config, load
 from streamer.errors import StreamerError
 from streamer.fleet import records
@@ -53,6 +54,15 @@ class Site:
     def config_with(self, **settings: Any) -> Config:
         """The configuration of a worker with some other settings."""
         return load(None, {}, self._settings | {name.replace("__", "."): value for name, value in settings.items()})
+
+    def names(self, stem: str, n: int) -> list[str]:
+        """Names of streams that lie in all partitions in turn, so that every worker has some."""
+        wanted, n_partitions = list[str](), self.config.topics.partitions
+        candidates = (f"{stem}-{k}" for k in itertools.count())
+        while len(wanted) < n:
+            place = len(wanted) % n_partitions
+            wanted.append(next(name for name in candidates if partition_of(name, n_partitions) == place))
+        return wanted
 
     def make_topics(self) -> None:
         """Have the topics made before any worker comes."""

@@ -42,9 +42,9 @@ class _Restored:
 def run(ground: Ground, *, repeats: int = 10, n_streams: int = 8, session_timeout_s: float = 10.0) -> dict[str, Any]:
     """Two workers in turn killed `repeats` times in all, each time until all of its streams are restored."""
     camera = ground.camera()
-    streams = [f"camera-{k}" for k in range(n_streams)]
     rounds: list[dict[str, Any]] = []
     with ground.site("takeover", [camera], **{"fleet.session_timeout_s": session_timeout_s}) as site:
+        streams = site.names("camera", n_streams)
         for name in ("one", "two"):
             site.start(name)
         site.define(dict.fromkeys(streams, camera))

@@ -12,20 +12,21 @@ from functools import cache
 from typing import Any, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["console", "json"]
 _RANK: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 @dataclass(slots=True)
 class _Setup:
     level: Level = "warning"
-    format: Literal["console", "json"] = "console"
+    format: Format = "console"
     bound: dict[str, Any] = field(default_factory=dict)
 
 
 _setup = _Setup()
 
 
-def configure(level: Level = "warning", format: Literal["console", "json"] = "console", **bound: Any) -> None:
+def configure(level: Level = "warning", format: Format = "console", **bound: Any) -> None:
     """Set up logging for this process: called once by whoever owns it. `bound` names go into every event."""
     _setup.level, _setup.format, _setup.bound = level, format, bound
     _writer.cache_clear()

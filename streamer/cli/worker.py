@@ -42,6 +42,7 @@ Examples:
     show_default=True,
     help="Which log events go to standard error, with those that are worse.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Log JSON lines instead of text.")
 def worker(
     bus: str | None,
     config_path: Path | None,
@@ -50,6 +51,7 @@ def worker(
     max_streams: int | None,
     offline: bool,
     log_level: log.Level,
+    as_json: bool,
 ) -> int:
     """Take a share of the fleet's streams and jobs until stopped (Ctrl-C or SIGTERM), then hand it over.
 
@@ -57,7 +59,8 @@ def worker(
     """
     config = settings(config_path, bus=bus, fleet__name=name, worker__children=children, fleet__max_streams=max_streams)
     _check(config)
-    log.configure(log_level)
+    log_format: log.Format = "json" if as_json else "console"
+    log.configure(log_level, log_format)
     called = config.fleet.name or platform.node().partition(".")[0] or "worker"
     if not is_stream_id(called):
         raise UsageError(
@@ -69,7 +72,7 @@ def worker(
         opened = open_bus(config.bus, settings=config.topics)
         log.info("worker.begins", worker=called, bus=redacted(config.bus))
         try:
-            FleetWorker(config, opened, called, spools, log_level=log_level).run()
+            FleetWorker(config, opened, called, spools, log_level=log_level, log_format=log_format).run()
         finally:
             opened.close()
     return 0

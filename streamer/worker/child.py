@@ -85,7 +85,7 @@ def _arm(environment: Mapping[str, str]) -> None:
 def _prepare_process(start: Start) -> None:
     import cv2
 
-    log.configure(start.log_level, child=start.child)
+    log.configure(start.log_level, start.log_format, child=start.child)
     cv2.setNumThreads(1)  # one process a core
 
 

@@ -136,6 +136,7 @@ class Crew:
         run: str | None = None,
         cache: Path | None = None,
         log_level: log.Level = "warning",
+        log_format: log.Format = "console",
         spool_of: Callable[[int], Path | None] = lambda _: None,
     ) -> None:
         # Addresses stay here: they may hold passwords, and file names that are no UTF-8.
@@ -151,6 +152,7 @@ class Crew:
             live_run=live_run,
             cache=str(cache) if cache else None,
             log_level=log_level,
+            log_format=log_format,
         )
         self._spool_of = spool_of
         self._orders: dict[str, Order] = {}

@@ -55,6 +55,7 @@ class FleetWorker:
         cache: Path | None = None,
         clock: Clock | None = None,
         log_level: log.Level = "warning",
+        log_format: log.Format = "console",
         children: Children | None = None,
     ) -> None:
         """The models must be in the cache already; `bus` has the topics, or will have them when it answers."""
@@ -81,6 +82,7 @@ class FleetWorker:
             live_run=self._live_run,
             cache=cache,
             log_level=log_level,
+            log_format=log_format,
             spool_of=spools.path,
         )
         fleet = config.fleet

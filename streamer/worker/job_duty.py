@@ -24,7 +24,7 @@ from streamer.fleet import records
 from streamer.fleet.admission import admission_of
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.records import Rejected
-from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous
+from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
 from streamer.messages import JOB_OVER, JobStatus
 from streamer.worker.crew import Crew, Order
 from streamer.worker.desk import Desk
@@ -243,7 +243,11 @@ class JobDuty:
     def _note(self, rejected: Rejected | None) -> None:
         if rejected is not None:
             log.warning("job.rejected", cause=rejected.cause, reason=rejected.message)
-            self.desk.append([records.dead_letter(rejected, self.config.topics)])
+            out = [records.dead_letter(rejected, self.config.topics)]
+            end = refused(rejected, self.clock.wall_s())
+            if end is not None:
+                out.append(records.job_status(end.status, rejected.record.partition, self.config.topics))
+            self.desk.append(out)
 
     def _tell_positions(self) -> None:
         now_s = self.clock.monotonic_s()

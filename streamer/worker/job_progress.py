@@ -34,6 +34,8 @@ def progress(
         records=counters.records,
         updated_s=now_s,
     )
+    if status.media_time_s > job.status.media_time_s:  # it gets on: if workers end, that is not its doing
+        status = msgspec.structs.replace(status, starts=1)
     match state:
         case "cancelled":
             return cancelled(status, now_s).status

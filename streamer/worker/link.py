@@ -17,7 +17,7 @@ import msgspec
 from streamer.bus.protocol import GroupToken
 from streamer.config import Config
 from streamer.errors import StreamerError
-from streamer.log import Level
+from streamer.log import Format, Level
 from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult
 from streamer.source import Kind, Source
 
@@ -48,6 +48,7 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     spool: str | None = None
     cache: str | None = None
     log_level: Level = "warning"
+    log_format: Format = "console"
 
 
 class JobOrder(msgspec.Struct, frozen=True, kw_only=True):

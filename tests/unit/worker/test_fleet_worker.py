@@ -429,3 +429,12 @@ def test_a_job_that_kills_its_workers_is_given_up(rig: Callable[..., Rig]) -> No
     assert letter.cause == "poisonous"
     assert two.job_statuses("j1")[-1].state == "failed"
     assert two.opens("job:j1") == []
+
+
+def test_a_job_that_may_not_be_done_here_has_failed_and_says_why(rig: Callable[..., Rig]) -> None:
+    one = rig(roots=["/videos"])
+    one.submit("j1", source="/etc/passwd")
+    [status] = one.wait(lambda: one.job_statuses("j1"), "its status says so")
+    assert (status.state, status.cause) == ("failed", "refused")
+    [letter] = one.wait(lambda: one.on("affect.deadletter", DeadLetter), "it is a dead letter")
+    assert "fleet.roots" in letter.message

@@ -30,6 +30,8 @@ BATCH_RECORDS = 500
 BATCH_BYTES = 1024 * 1024
 _LOOK_S = 0.1
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 2.0
+_MAX_PATIENCE = 10
+"""So many times `silent_s` a new connection may need at most: a broker that has just started is slow at first."""
 
 
 class Retractable(Producer, Protocol):
@@ -239,7 +241,7 @@ class SpooledProducer:
         if up_to is None:
             return
         log.info("spool.began", spool=str(self._spool.path))
-        if self._acknowledged():
+        if self._acknowledged(self._silent_s):
             with self._changed:
                 if not self._closing:
                     self.replayed += self._spool.remove(up_to)
@@ -247,7 +249,7 @@ class SpooledProducer:
         log.warning("bus.away", unacknowledged=self._producer.unacknowledged())
         self._retract()
 
-    def _acknowledged(self) -> bool:
+    def _acknowledged(self, silent_s: float) -> bool:
         """Whether everything given to the producer was acknowledged; false after `silent_s` without any answer."""
         left = self._producer.unacknowledged()
         silent_since_s = self._now_s()
@@ -259,7 +261,7 @@ class SpooledProducer:
                 now_left = self._producer.unacknowledged()
                 if now_left < left:
                     left, silent_since_s = now_left, self._now_s()
-                elif self._now_s() > silent_since_s + self._silent_s:
+                elif self._now_s() > silent_since_s + silent_s:
                     return False
         return False
 
@@ -272,12 +274,15 @@ class SpooledProducer:
 
     def _replay(self) -> None:
         """Until the spool is empty and the straight way open, or this is closing."""
-        pause_s = _PAUSE_S
+        pause_s, patience = _PAUSE_S, 1
         n_alone = 0
         while batch := self._next(1 if n_alone else BATCH_RECORDS):
             try:
                 self._producer.send([one.record for one in batch])
-                arrived = self._acknowledged()
+                arrived = self._acknowledged(patience * self._silent_s)
+                if not arrived:
+                    log.debug("bus.silent", patience=patience)
+                    patience = min(_MAX_PATIENCE, 2 * patience)
             except BusUnavailable as error:
                 log.debug("bus.away", reason=str(error))
                 arrived = False
@@ -290,7 +295,7 @@ class SpooledProducer:
                 n_alone = len(batch)  # one by one, until the one that is refused is found
                 continue
             if arrived:
-                pause_s = _PAUSE_S
+                pause_s, patience = _PAUSE_S, 1
                 n_alone = max(0, n_alone - 1)
                 self._arrived(batch)
                 continue

@@ -159,6 +159,7 @@ class Outbox:
         status, own = topics(self._topics).status.name, lane.stream
         last = [(lane.work, one) for work, one in self._live.records if work == own and one.topic == status]
         self._live.records = [(work, one) for work, one in self._live.records if work != own or one.topic != status]
+        self._live.since_s = self._live.since_s if self._live.records else None
         self._archive.add(lane.work, (), self._clock.monotonic_s())
         self._archive.lanes[lane] = None
         self._archive.follow.append((lane.work, Batch(last, transactional=False, done=done)))

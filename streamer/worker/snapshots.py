@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Name = TypeVar("Name")
+_CREDIT_S = 1.0  # what was not used of the last second may be made up for: nobody asks at the very moment
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class SnapshotSchedule(Generic[Name]):
 
     def took(self, name: Name, n_bytes: int, now_s: float) -> None:
         """The snapshot of `name` was taken and weighs that much."""
-        self._free_s = max(self._free_s, now_s) + n_bytes / self._bytes_per_s
+        self._free_s = max(self._free_s, now_s - _CREDIT_S) + n_bytes / self._bytes_per_s
         entry = self._entries[name]
         entry.full = False
         # The first time on the stream's own grid that is at least half an interval away.

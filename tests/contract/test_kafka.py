@@ -414,3 +414,30 @@ def test_a_slow_revocation_keeps_its_membership(bus: Bus, prefix: str) -> None:
     thread.join()
     assert [what for what, _ in slow.events] == ["assigned", "revoked"]
     assert [what for what, _ in heard.events] == ["assigned"]
+
+
+def test_a_position_that_is_not_answered_leaves_nothing_and_can_be_given_again(
+    bus: Bus, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = bus.member(f"{prefix}.log", f"{prefix}.g", Heard(), Load("a", 4))
+    poll_until(member, lambda: len(member.owned()) == 4)
+    token = member.token()
+    assert token is not None
+    position = Position(token, ((f"{prefix}.log", 1, 5),))
+    producer = bus.producer(f"{prefix}-tx")
+    batch = [out(f"{prefix}.log", 0, "a")]
+    monkeypatch.setattr(kafka.KafkaProducer, "send_offsets_to_transaction", lambda *_: threading.Event().wait(20.0))
+    started_s = time.monotonic()
+    with pytest.raises(BusUnavailable):
+        producer.commit(batch, position)
+    assert time.monotonic() - started_s < 15
+    monkeypatch.undo()
+    assert read(bus.consumer([f"{prefix}.log"])) == []
+    producer.commit(batch, position)
+    assert texts(read(bus.consumer([f"{prefix}.log"]))) == ["a"]
+    member.close()
+    records = [out(f"{prefix}.log", 1, str(i)) for i in range(6)]
+    bus.producer().append(records, WITHIN_S)
+    again = bus.member(f"{prefix}.log", f"{prefix}.g", Heard(), Load("a", 4))
+    got = poll_until(again, lambda: bool(again.owned()) and all(again.caught_up(p) for p in range(4)))
+    assert sorted(got) == ["5", "a"]

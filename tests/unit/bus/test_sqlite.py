@@ -7,12 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from streamer.bus.protocol import Outgoing, Topic
+from streamer.bus.protocol import GroupToken, Load, Outgoing, Topic
 from streamer.bus.sqlite import SqliteBus
 from streamer.bus.sqlite_file import APPLICATION_ID, LAYOUT, connect, translate, writing
 from streamer.bus.sqlite_rows import append
@@ -31,7 +32,7 @@ def child(program: str, *args: object) -> subprocess.Popen[str]:
     head = (
         "import sys, time, pathlib\n"
         "from streamer.bus.sqlite import SqliteBus\n"
-        "from streamer.bus.protocol import Outgoing, Topic\n"
+        "from streamer.bus.protocol import GroupToken, Load, Outgoing, Topic\n"
         "def out(text, partition=0): return Outgoing('log', partition, b'k', text.encode())\n"
         "bus = SqliteBus(pathlib.Path(sys.argv[1]))\n"
     )
@@ -370,3 +371,98 @@ def test_errors_nobody_foresaw_are_bus_errors_too() -> None:
     error = translate(sqlite3.OperationalError("strange"), Path("bus.db"))
     assert isinstance(error, BusUnavailable)
     assert "strange" in str(error)
+
+
+def to_layout_1(path: Path) -> None:
+    """Make a bus as the first version left it."""
+    with sqlite3.connect(path) as connection:
+        for table in ("team", "member", "lease"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_a_file_of_layout_1_is_upgraded_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "bus.db"
+    old = SqliteBus(path)
+    old.ensure_topics([LOG])
+    old.producer().send([out("kept")])
+    consumer = old.consumer(["log"], group="g")
+    consumer.poll(1.0)
+    consumer.commit()
+    old.close()
+    to_layout_1(path)
+    buses: list[SqliteBus] = []
+    threads = [threading.Thread(target=lambda: buses.append(SqliteBus(path))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(buses) == 8
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT,)
+    connection.close()
+    assert [record.value for record in buses[0].consumer(["log"]).poll(1.0)] == [b"kept"]
+    assert buses[1].consumer(["log"], group="g").poll(0.0) == []
+    for bus in buses:
+        bus.close()
+
+
+class Quiet:
+    """A listener that wants to know nothing."""
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        pass
+
+    def revoked(self, partitions: frozenset[int], token: GroupToken | None) -> None:
+        pass
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        pass
+
+
+def test_members_of_an_earlier_life_of_the_machine_are_dropped(tmp_path: Path) -> None:
+    clock = FakeClock(now_s=5000.0)
+    before = SqliteBus(tmp_path / "bus.db", clock=clock)
+    before.ensure_topics([LOG])
+    before.member("log", "g", Quiet(), Load("old", 4)).poll(0.0)
+    after = SqliteBus(tmp_path / "bus.db", clock=FakeClock(now_s=10.0))  # the clock began anew
+    member = after.member("log", "g", Quiet(), Load("new", 4))
+    member.poll(0.0)
+    assert member.owned() == {0, 1, 2}
+    before.close()
+    after.close()
+
+
+def test_a_member_is_dropped_after_its_session_and_not_before(tmp_path: Path) -> None:
+    clock = FakeClock()
+    bus = SqliteBus(tmp_path / "bus.db", clock=clock)
+    bus.ensure_topics([LOG])
+    silent = bus.member("log", "g", Quiet(), Load("a", 4), session_timeout_s=10.0)
+    silent.poll(0.0)
+    other = bus.member("log", "g", Quiet(), Load("b", 4), session_timeout_s=10.0)
+    for _ in range(9):
+        clock.advance(1.0)
+        other.poll(0.0)
+    assert other.owned() == frozenset()
+    for _ in range(3):
+        clock.advance(1.0)
+        other.poll(0.0)
+    assert other.owned() == {0, 1, 2}
+    silent.poll(0.0)
+    assert silent.owned() == frozenset()
+    bus.close()
+
+
+def test_an_idle_member_looks_at_shared_memory_only(tmp_path: Path) -> None:
+    clock = FakeClock()
+    bus = SqliteBus(tmp_path / "bus.db", clock=clock)
+    bus.ensure_topics([LOG])
+    member = bus.member("log", "g", Quiet(), Load("a", 4))
+    member.poll(0.0)
+    member.poll(0.5)
+    statements: list[str] = []
+    member._connection.set_trace_callback(statements.append)  # type: ignore[union-attr]
+    member.poll(0.3)
+    assert set(statements) == {"PRAGMA data_version"}
+    bus.close()

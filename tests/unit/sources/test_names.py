@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.source import MAX_ID_LENGTH as MAX_LENGTH
 from streamer.source import redacted
-from streamer.sources.names import MAX_LENGTH, is_name, tidy, unique_names
+from streamer.sources.names import is_name, tidy, unique_names
 
 ANY_NAME = st.text(st.characters(codec=None), max_size=300)
 

@@ -1,7 +1,8 @@
 """The production home of the bus: Kafka, through kafka-python.
 
 Topics are created and checked through the admin client, never by auto-creation. Records carry the broker's append
-time. A consumer without a group reads all partitions; the members of a group share them (cooperative-sticky).
+time. A consumer without a group reads all partitions; consumers of one group share them (cooperative-sticky), and so
+do members, by capacity.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _COMPACTED = {
 }
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _BATCH_OVERHEAD_BYTES = 4096
+_JOIN_MS = 3000
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
@@ -274,8 +276,12 @@ class KafkaBusConsumer:
 
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Incoming]:
         self._check_open()
+        timeout_ms = int(timeout_s * 1000)
         try:
-            return list(incoming(self._client.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)))
+            if self._group is not None and self._client._coordinator.need_rejoin():
+                # A join that is answered between two short polls the library forgets and begins again: wait for it.
+                self._client._coordinator.poll(timeout_ms=max(timeout_ms, _JOIN_MS))
+            return list(incoming(self._client.poll(timeout_ms=timeout_ms, max_records=max_records)))
         except errors.KafkaError as error:
             raise unavailable(self._options, error) from error
 

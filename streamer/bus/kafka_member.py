@@ -125,16 +125,16 @@ class KafkaBusMember:
         waiting = self._polling.has_news() or any(each.partition == partition for each in self._ready)
         if waiting or partition not in self._owned:
             return False
-        place = TopicPartition(self._topic, partition)
         try:
             unasked = [TopicPartition(self._topic, each) for each in self._owned if each not in self._ends]
             if unasked:
                 ends = self._client.end_offsets(unasked, timeout_ms=1000)
                 self._ends |= {each.partition: end for each, end in ends.items()}
-            position = self._client.position(place, timeout_ms=100)
         except errors.KafkaError:
             return False
-        if position is None or position < self._ends[partition]:
+        # Its public question would, beside the poll that is under way, seek to the committed position once more.
+        position = self._client._subscription.all_consumed_offsets().get(TopicPartition(self._topic, partition))
+        if position is None or position.offset < self._ends[partition]:
             return False
         # The library's position is ahead of what the poll that is under way has yet to return.
         reached = self._reached.setdefault(partition, self._polling.turns)

@@ -1,8 +1,8 @@
 """The embedded home of the bus: a durable log in one SQLite file that any number of processes read and write.
 
 Every consumer reads all partitions of its topics, also within a group: a consumer's group is a remembered position
-here. Members (`member`) share the partitions of a topic. `commit` is synced to the disk; `send` alone survives the death of any process, and after a
-power cut may miss its last moments.
+here. Members (`member`) share the partitions of a topic. `commit` is synced to the disk; `send` alone survives the
+death of any process, and after a power cut may miss its last moments.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def start(
     over = {key: value.format(port=port, controller=controller) for key, value in (more or {}).items()}
     kept = [line for line in usual.splitlines() if line.partition("=")[0] not in over]
     properties.write_text("\n".join([*kept, *(f"{key}={value}" for key, value in over.items())]) + "\n")
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = base64.urlsafe_b64encode(b"A" + uuid.uuid4().bytes[1:]).decode().rstrip("=")  # never begins with -
     _tool(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *format_options)
     broker = Broker(libs, folder, port)
     try:

@@ -2,88 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from streamer.bench import broker
+from streamer.bench.broker import Broker, free_ports
+
+__all__ = ["Broker", "fetch", "free_ports", "missing", "need", "start"]
+
 VERSION = "4.1.1"
 REPOSITORY = Path(__file__).parents[2]
 CACHE = REPOSITORY / ".cache" / "kafka" / VERSION
-START_TIMEOUT_S = 90.0
-_JAVA = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_PROPERTIES = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-log.dirs={folder}/log
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-group.initial.rebalance.delay.ms=0
-log.cleaner.dedupe.buffer.size=16777216
-"""
-
-
-class Broker:
-    """A running broker. `url` is its bus address."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        self.port = port
-        self.url = f"kafka://127.0.0.1:{port}"
-        self.process = self._launch()
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
-                [*_java(), "kafka.Kafka", str(self.folder / "server.properties")],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def kill(self) -> None:
-        """End it as a power cut does; `restart` finds its data again."""
-        self.process.kill()
-        self.process.wait(20)
-
-    def restart(self) -> None:
-        """Start it again after `kill`; returns when it answers."""
-        self.process = self._launch()
-        _wait_until_ready(self)
-
-    def pause(self) -> None:
-        """Freeze it: connections stay, nothing answers."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on after `pause`."""
-        self.process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        """End it and wait for its end."""
-        self.resume()
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(20)
 
 
 def missing() -> str | None:
@@ -110,60 +46,8 @@ def fetch() -> Path:
 
 
 def start(folder: Path, more: Mapping[str, str] | None = None, format_options: Sequence[str] = ()) -> Broker:
-    """A broker that keeps its data in `folder` and answers requests.
-
-    `more` are properties over the usual ones, `{port}` and `{controller}` in them the ports of the plain listeners.
-    """
-    port, controller = free_ports(2)
-    properties = folder / "server.properties"
-    usual = _PROPERTIES.format(port=port, controller=controller, folder=folder)
-    over = {key: value.format(port=port, controller=controller) for key, value in (more or {}).items()}
-    kept = [line for line in usual.splitlines() if line.partition("=")[0] not in over]
-    properties.write_text("\n".join([*kept, *(f"{key}={value}" for key, value in over.items())]) + "\n")
-    cluster = base64.urlsafe_b64encode(b"A" + uuid.uuid4().bytes[1:]).decode().rstrip("=")  # never begins with -
-    format_command = [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
-    subprocess.run([*format_command, *format_options], check=True, capture_output=True, timeout=60)
-    broker = Broker(folder, port)
-    try:
-        _wait_until_ready(broker)
-    except BaseException:
-        broker.stop()
-        raise
-    return broker
-
-
-def _java() -> list[str]:
-    return ["java", *_JAVA, "-cp", f"{fetch()}/*"]
-
-
-def _wait_until_ready(broker: Broker) -> None:
-    import kafka  # not for the tests that need no broker
-    from kafka import errors
-
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", broker.port), 1.0).close()
-            admin = kafka.KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{broker.port}", bootstrap_timeout_ms=1000)
-            admin.close()
-            return
-        except (OSError, errors.KafkaError):
-            time.sleep(0.05)
-            if broker.process.poll() is not None or time.monotonic() > deadline_s:
-                output = (broker.folder / "output.txt").read_text()
-                raise RuntimeError(f"the Kafka broker did not start:\n{output[-3000:]}") from None
-
-
-def free_ports(n: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """A broker of the fetched jars that keeps its data in `folder`: see `streamer.bench.broker.start`."""
+    return broker.start(fetch(), folder, more, format_options)
 
 
 def need(reason: str | None) -> None:
@@ -179,9 +63,9 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The session's one broker, shared by all tests: use topics of your own prefix. Skipped where Java or Maven is
     missing, except in CI, where that is a failure."""
     need(missing())
-    broker = start(tmp_path_factory.mktemp("kafka"))
-    yield broker
-    broker.stop()
+    started = start(tmp_path_factory.mktemp("kafka"))
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ SILENT_S = 3.0
 MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024
 BATCH_RECORDS = 500
 BATCH_BYTES = 1024 * 1024
+_REST_RECORDS = 100
 _LOOK_S = 0.1
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 2.0
 _MAX_PATIENCE = 10
@@ -298,11 +299,32 @@ class SpooledProducer:
                 pause_s, patience = _PAUSE_S, 1
                 n_alone = max(0, n_alone - 1)
                 self._arrived(batch)
+                self._deliver_rest()
+                self._settle()
                 continue
             self._retract()
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
             pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+
+    def _deliver_rest(self) -> None:
+        """The last few records, while nobody can add to them: else new ones would come for as long as they take."""
+        with self._changed:
+            batch = self._spool.oldest(_REST_RECORDS, BATCH_BYTES)
+            records = [one.record for one in batch]
+            if self._closing or not batch or len(batch) < self._spool.waiting or not self._all_known(records):
+                return
+            try:
+                self._producer.send(records)
+            except (BusUnavailable, DeliveryFailed):
+                return  # it is met again, with nobody waiting
+            try:
+                self._producer.flush(self._after_s)
+            except (BusUnavailable, DeliveryFailed):
+                self._in_doubt_up_to = batch[-1].number
+                return
+            self._arrived(batch)
+            self._next(1)
 
     def _next(self, max_records: int) -> list[Spooled]:
         """The next records to deliver; none when this is closing, or all are and the straight way is open again."""

@@ -285,6 +285,25 @@ def test_without_its_topic_nothing_is_lost_and_somebody_hears_of_it(rig: Rig) ->
     assert (rig.producer.waiting, rig.producer.discarded) == (5, 0)
 
 
+def test_the_straight_way_opens_again_although_records_never_cease(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.broker.mode = "down"
+    rig.send(500)
+    rig.broker.mode = "up"
+    flush = rig.broker.flush
+
+    def slowly(timeout_s: float) -> None:
+        time.sleep(0.01)  # while several more come
+        flush(timeout_s)
+
+    monkeypatch.setattr(rig.broker, "flush", slowly)
+    deadline_s = time.monotonic() + 20
+    while rig.producer.away:
+        assert time.monotonic() < deadline_s
+        rig.send()
+        time.sleep(0.001)
+    rig.complete()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_the_broker_does_nothing_is_lost_and_order_holds(rig: Rig, seed: int) -> None:
     rng = random.Random(seed)

@@ -12,7 +12,7 @@ from streamer.bus.protocol import Outgoing
 from streamer.bus.topics import topics
 from streamer.clock import FakeClock
 from streamer.config import CheckpointSettings, Config
-from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult, Status, decode
+from streamer.messages import Job, JobState, JobStatus, Mode, RunState, SourceResult, Status, decode
 from streamer.pipeline import StageTimes
 from streamer.types import Counters
 from streamer.worker.checkpoints import Checkpoints
@@ -163,7 +163,9 @@ def test_a_commit_holds_records_state_progress_and_positions_of_every_archive_th
     ("state", "result_state", "told"),
     [("done", "done", "done"), ("failed", "failed", "failed"), ("cancelled", "interrupted", "cancelled")],
 )
-def test_the_end_of_a_job_lies_in_its_last_commit(rig: Rig, state: JobState, result_state: str, told: JobState) -> None:
+def test_the_end_of_a_job_lies_in_its_last_commit(
+    rig: Rig, state: JobState, result_state: RunState, told: JobState
+) -> None:
     a = job_lane("a", 3)
     rig.add(a)
     result = SourceResult(
@@ -172,7 +174,7 @@ def test_the_end_of_a_job_lies_in_its_last_commit(rig: Rig, state: JobState, res
         mode="archive",
         state=result_state,
         cause="damaged",
-        message="bad bytes",  # type: ignore[arg-type]
+        message="bad bytes",
     )
     rig.outbox.job_ends(a, state, result)
     rig.outbox.tell(status("a"))

@@ -124,19 +124,19 @@ class _Sharing:
         return True
 
     def _moves(self) -> Iterator[tuple[float, float, int, int, int, int]]:
+        felt = [self._felt(at, load) for at, load in enumerate(self._loads)]
         for source, owned in enumerate(self.owned):
+            is_over = self._over(source, self._loads[source]) > 0
             margin = _GAIN * self._felt(source, self._mean)
-            for partition in owned:
-                weight = self._weights[partition]
+            alike = {self._weights[partition]: partition for partition in sorted(owned)}  # one of each weight will do
+            for weight, partition in alike.items():
                 left = self._loads[source].plus(weight, -1)
                 for target in range(len(self.owned)):
-                    if target == source:
+                    if target == source or (felt[target] >= felt[source] and not is_over):
                         continue
                     taken = self._loads[target].plus(weight)
                     relief = self._relief(source, target, left, taken)
-                    gain = max(self._felt(source, self._loads[source]), self._felt(target, self._loads[target])) - max(
-                        self._felt(source, left), self._felt(target, taken)
-                    )
+                    gain = max(felt[source], felt[target]) - max(self._felt(source, left), self._felt(target, taken))
                     if relief > _EPSILON or (relief > -_EPSILON and gain >= margin and gain > _EPSILON):
                         yield round(relief, 9), round(gain, 9), -weight.felt_units, partition, source, target
 

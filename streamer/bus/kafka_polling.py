@@ -18,6 +18,10 @@ from streamer.bus.protocol import Incoming
 
 _POLL_MS = 200
 _JOIN_MS = 5000
+# While a heartbeat is not answered the library turns in circles inside of its poll, which costs a core and, until the
+# request times out, memory: so it is kept short, and we wait in its place.
+_OVERDUE_MS = 1
+_OVERDUE_PAUSE_S = 0.1
 _IDLE_S = 5.0  # how long after the owner's last `wait` polling goes on
 
 Kind = Literal["assigned", "revoked", "lost"]
@@ -110,9 +114,13 @@ class Polling:
             # polls are short: so a join is waited for.
             if coordinator.need_rejoin():
                 coordinator.poll(timeout_ms=_JOIN_MS)
-            records = list(incoming(self._client.poll(timeout_ms=_POLL_MS, max_records=max_records)))
+            overdue = coordinator.time_to_next_poll() == 0 and not coordinator.coordinator_unknown()
+            timeout_ms = _OVERDUE_MS if overdue else _POLL_MS
+            records = list(incoming(self._client.poll(timeout_ms=timeout_ms, max_records=max_records)))
             if records or self._closed or time.monotonic() > self._until_s:
                 return records
+            if overdue:
+                time.sleep(_OVERDUE_PAUSE_S)
             self.turns += 1
 
 

@@ -57,6 +57,8 @@ class _Child:
 class Children:
     """Numbered child processes, one reader thread each; everything they do comes out of `next_event`."""
 
+    program = "streamer.worker.child"
+
     def __init__(self) -> None:
         self._children: dict[int, _Child] = {}
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -77,7 +79,7 @@ class Children:
             environment[name] = "1"  # one process a core: libraries must not start pools of their own
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streamer.worker.child"],
+                [sys.executable, "-m", self.program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains

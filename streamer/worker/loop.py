@@ -102,7 +102,15 @@ class Loop:
         )
 
     def tell(self, happening: _Happening) -> None:
-        """Have the loop hear of something before its next batch."""
+        """Have the loop hear of something before its next batch.
+
+        What the publisher waits for is given to it at once: the loop may be waiting for the publisher.
+        """
+        match happening:
+            case Membership():
+                self._publisher.join(happening.token)
+            case Release(how="discard"):
+                self._publisher.bar(happening.work)
         self._happenings.put(happening)
         self._exchange.wake()
 
@@ -211,6 +219,8 @@ class Loop:
             case Release():
                 if message.work in self._lanes:
                     self._release(self._lanes[message.work], message)
+                elif message.how == "discard":
+                    self._publisher.discard(message.work)
             case Change():
                 if message.work in self._lanes:
                     self._lanes[message.work].sample_fps = message.sample_fps
@@ -220,7 +230,7 @@ class Loop:
                     lane.reconnect(self._config, self._clock, self._exchange, self.tell)
                     self._outbox.tell(accounts.status(lane, "connecting", self._clock))
             case Membership():
-                self._publisher.join(message.token)
+                pass  # the publisher has it already
             case Positions():
                 self._outbox.positions(dict(message.offsets))
             case Drain():

@@ -101,6 +101,7 @@ class Publisher:
         self._queues: dict[bool, deque[Batch]] = {True: deque(), False: deque()}  # by `transactional`
         self._committing: Batch | None = None
         self._unwanted: set[str] = set()
+        self._barred: set[str] = set()
         self._token: GroupToken | None = None
         self._archive_away_since_s: float | None = None
         self._deadline_s: float | None = None
@@ -165,6 +166,8 @@ class Publisher:
         while self._error is None:
             with self._changed:
                 if self._changed.wait_for(lambda: len(queue) < self._depth or self._error is not None, _WAIT_S):
+                    for work in self._barred:
+                        batch.discard(work)
                     queue.append(batch)
                     self._changed.notify_all()
                     return
@@ -182,12 +185,25 @@ class Publisher:
         What is in the spool stays: it carries its own epoch. A transaction that is under way ends as it may.
         """
         with self._changed:
-            for queue in self._queues.values():
-                for batch in queue:
-                    batch.discard(work)
-            if self._committing is not None:
-                self._unwanted.add(work)
-            self._changed.notify_all()
+            self._barred.discard(work)
+            self._discard(work)
+
+    def bar(self, work: str) -> None:
+        """The same from any thread, also for what its owner has yet to give: until that one says `discard` itself.
+
+        The owner may be waiting in `publish`, for the very membership with which that work must not be committed.
+        """
+        with self._changed:
+            self._barred.add(work)
+            self._discard(work)
+
+    def _discard(self, work: str) -> None:
+        for queue in self._queues.values():
+            for batch in queue:
+                batch.discard(work)
+        if self._committing is not None:
+            self._unwanted.add(work)
+        self._changed.notify_all()
 
     def close(self, timeout_s: float) -> None:
         """Publish what is queued and stop. Raises the `BusError` that kept anything from the bus."""

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from streamer.bus.open import open_bus
+from streamer.bus.protocol import GroupToken, Load
 from streamer.clock import Clock
 from streamer.config import Config, DecodeSettings
 from streamer.decode import Decoder, open_source
 from streamer.errors import DeliveryFailed, ModelError, SourceDamaged, SourceUnreachable
+from streamer.fleet.retry import first_status
+from streamer.messages import Job
 from streamer.source import Source
-from streamer.worker.link import Drain, Drained, Ended, Opened, Release, Stop, Tick
+from streamer.worker.link import Drain, Drained, Ended, JobOrder, Membership, Open, Opened, Release, Stop, Tick
 from tests.unit.worker.rig import Breaking, Running, SomeFaces, config_for, models, result_bytes, video_source
 from tests.videos import pattern
 
@@ -292,3 +298,71 @@ def test_a_live_stream_says_how_it_is_and_ends_its_tracks_when_drained(
     assert result.analysed + sum(result.dropped.values()) == result.decoded
     # One `appeared`, one observation a frame, and an unfinished window with the `left`.
     assert result.records == result.faces + 3
+
+
+def job_order(position: int = 0) -> JobOrder:
+    job = Job(job="j", batch="b", stream="video", source="/v.mp4")
+    return JobOrder(job=job, status=first_status(job), partition=0, position=position)
+
+
+class Hears:
+    """A group's member that owns what it gets."""
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        pass
+
+    revoked = lost = cast(Any, lambda *_: None)
+
+
+def test_a_child_that_waits_for_its_publisher_hears_of_a_newer_membership(
+    tmp_path: Path, video: Path, undisturbed: list[tuple[str, bytes]]
+) -> None:
+    config = config_for(tmp_path, archive_max_records=1)
+    child = Running(config, models(SomeFaces(2)))
+    child.loop.tell(Membership(token=GroupToken("affect.jobs", "nobody", 1)))
+    child.loop.tell(msgspec.structs.replace(Open.of(video_source(video), 0, "job:j"), job=job_order()))
+    publisher = child.loop._publisher
+    await_that(lambda: not publisher.has_room(transactional=True) and publisher._committing is not None)
+    child.wait_for(Tick, n=4)  # by now the loop waits in `publish`
+    bus = open_bus(config.bus)
+    member = bus.member("affect.jobs", "affect.jobs", Hears(), Load("w", 4))
+    await_that(lambda: member.poll(0.05) == [] and member.token() is not None)
+    token = member.token()
+    assert token is not None
+    child.loop.tell(Membership(token=token))
+    child.wait_for(Ended)
+    child.loop.tell(Stop())
+    child.end()
+    bus.close()
+    assert child.ended()[0].result.state == "done"
+    assert result_bytes(config) == undisturbed
+
+
+def test_what_was_lost_is_not_committed_by_a_child_that_was_waiting_to(tmp_path: Path, video: Path) -> None:
+    config = config_for(tmp_path, archive_max_records=1)
+    child = Running(config, models(SomeFaces(2)))
+    child.loop.tell(Membership(token=GroupToken("affect.jobs", "nobody", 1)))
+    child.loop.tell(msgspec.structs.replace(Open.of(video_source(video), 0, "job:j"), job=job_order()))
+    publisher = child.loop._publisher
+    await_that(lambda: not publisher.has_room(transactional=True) and publisher._committing is not None)
+    child.wait_for(Tick, n=4)
+    bus = open_bus(config.bus)
+    member = bus.member("affect.jobs", "affect.jobs", Hears(), Load("w", 4))
+    await_that(lambda: member.poll(0.05) == [] and member.token() is not None)
+    token = member.token()
+    assert token is not None
+    child.loop.tell(Release(work="job:j", how="discard"))
+    child.loop.tell(Membership(token=token))
+    child.wait_for(Ended)
+    child.loop.tell(Stop())
+    child.end()
+    bus.close()
+    assert [one.result.state for one in child.ended()] == ["interrupted"]
+    assert result_bytes(config) == []
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import click
 
 from engines.zoo.sample import fetch_sample
 from streamer.cli.models_needed import ensure_models
-from streamer.cli.options import config_option, folder_for_output, json_option, settings
+from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
+from streamer.config import Config
 from streamer.errors import UsageError
 
 _COUNT = click.IntRange(min=1)
@@ -78,6 +81,111 @@ def tracking(n_scenes: int, seed: int, folder: Path | None, as_json: bool) -> No
 
     result = program.run(seed=seed, n_scenes=n_scenes)
     _give(result, json.dumps(result, indent=2), folder, as_json)
+
+
+@bench.command(epilog="\b\nExample:\n  streamer bench restore --bus kafka://localhost:9092 --out bench-output")
+@bus_option
+@config_option
+@click.option("--streams", "n_streams", type=_COUNT, default=100, show_default=True, help="How many streams.")
+@click.option("--tracks", "n_tracks", type=_COUNT, default=1000, show_default=True, help="How many faces in all.")
+@click.option("--older", "n_older", type=click.IntRange(min=0), default=100, show_default=True, help="Old versions.")
+@click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; the median is given.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write restore.json here.")
+@json_option
+def restore(
+    bus: str | None,
+    config_path: Path | None,
+    n_streams: int,
+    n_tracks: int,
+    n_older: int,
+    repeats: int,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Seconds until a new owner has every track again, and the bytes that snapshots take until then."""
+    from streamer.bench import restore as program
+    from streamer.pipeline import Models
+
+    config = settings(config_path, bus=bus)
+    if folder is not None:
+        folder_for_output(folder)
+    ensure_models(config, offline=False, quiet=as_json)
+    result = program.run(
+        config,
+        Models.open(config),
+        n_streams=n_streams,
+        n_tracks=n_tracks,
+        n_older=n_older,
+        repeats=repeats,
+        tell=lambda text: click.echo(text, err=True),
+    )
+    _give(result, program.table(result), folder, as_json)
+
+
+@bench.command(
+    epilog="""\b
+Examples:
+  streamer bench fleet kills --kafka kafka_2.13-4.1.1/libs --out bench-output
+  streamer bench fleet churn --kafka kafka_2.13-4.1.1/libs --minutes 2
+  streamer bench fleet cycles --bus sqlite:///cycles.db --repeats 100
+"""
+)
+@click.argument("scenario", type=click.Choice(["kills", "takeover", "churn", "outage", "cycles", "cost"]))
+@click.option(
+    "--kafka",
+    "libs",
+    type=click.Path(path_type=Path),
+    metavar="LIBS",
+    help="Start a broker of the jars in this folder.",
+)
+@click.option("--bus", metavar="URL", help="Use a bus that is there, under prefixes of its own.")
+@click.option("--minutes", type=_SECONDS, metavar="N", help="How long; for an outage, how long each time.")
+@click.option("--repeats", type=_COUNT, metavar="N", help="How many kills, take-overs, outages, cycles or pairs.")
+@click.option("--seed", type=int, metavar="N", help="The same seed has the same happen.  [default: 0]")
+@click.option("--video", type=click.Path(path_type=Path), help="A short video with a face.  [default: the sample clip]")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write fleet-SCENARIO.json here.")
+@json_option
+def fleet(
+    scenario: str,
+    libs: Path | None,
+    bus: str | None,
+    minutes: float | None,
+    repeats: int | None,
+    seed: int | None,
+    video: Path | None,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """Workers killed, frozen and cut off from a real broker, and what the topics say of it: 1 where that is bad.
+
+    kills: at every step of the commit. takeover: how long streams are without an owner. churn: workers that come and
+    go at random. outage: the broker stopped, frozen, throttled. cycles: streams added and removed. cost: what
+    transactions cost.
+    """
+    from streamer.bench.fleet import program
+    from streamer.bench.fleet.ground import Ground
+
+    if (libs is None) == (bus is None):
+        raise UsageError("name either the folder of Kafka's jars (--kafka LIBS) or a bus that is there (--bus URL)")
+    arguments = program.SCENARIOS[scenario].arguments(minutes, repeats, seed)
+    if folder is not None:
+        folder_for_output(folder)
+    if video is not None and not video.is_file():
+        raise UsageError(f"there is no video {video}")
+    ensure_models(Config(), offline=False, quiet=as_json)
+    clip = video or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    with tempfile.TemporaryDirectory(prefix="affect-streamer-fleet-") as place, ExitStack() as stack:
+        broker = None
+        if libs is not None:
+            from streamer.bench.broker import start
+
+            broker = start(libs, Path(place) / "kafka")
+            stack.callback(broker.stop)
+        url = bus or (broker.url if broker else "")
+        ground = Ground(url, Path(place), clip.resolve(), broker, lambda text: click.echo(text, err=True))
+        result = program.run(scenario, ground, arguments)
+    _give(result, json.dumps(result, indent=2), folder, as_json)
+    return 0 if result["good"] else 1
 
 
 def _give(result: dict[str, Any], text: str, folder: Path | None, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""A child that publishes without transactions: `commit` sends its records plainly and waits until they are there.
+"""A child that publishes without transactions: `commit` sends its records plainly and waits until they are in Kafka.
 
 Only to measure what transactions cost. What it publishes is at least once, and its position does not move with it.
 """
@@ -9,40 +9,43 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from streamer.bus.kafka_clients import discard, give, learn_topics, make_producer
 from streamer.bus.open import open_bus
-from streamer.bus.protocol import Bus, Outgoing, Position, Producer
+from streamer.bus.protocol import Bus, Outgoing, Position
 from streamer.config import TopicSettings
 from streamer.worker import child, loop
 
-_FLUSH_S = 60.0
+_ACKNOWLEDGED_S = 60.0
 
 
 class PlainProducer:
-    """A producer whose commits are plain."""
+    """Commits as the transactions do, step by step, without beginning and ending any."""
 
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
+    def __init__(self, bus: Any) -> None:
+        self._client = bus.connect(lambda: make_producer(bus.options, None))
 
     def commit(self, records: Sequence[Outgoing], position: Position | None = None) -> None:
-        """Deliver the records; the position stays where it is."""
+        """Have the records acknowledged; the position stays where it is."""
         del position
-        self._producer.send(records)
-        self._producer.flush(_FLUSH_S)
+        learn_topics(self._client, records)
+        futures = [give(self._client, record) for record in records]
+        for future in futures:
+            future.get(timeout=_ACKNOWLEDGED_S)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._producer, name)
+    def close(self) -> None:
+        """Free the connection."""
+        discard(self._client)
 
 
 class PlainBus:
-    """A bus without transactions."""
+    """A Kafka bus without transactions."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def producer(self, transactional_id: str | None = None) -> Any:
         """A plain producer, whatever was asked for."""
-        made = self._bus.producer()
-        return made if transactional_id is None else PlainProducer(made)
+        return self._bus.producer() if transactional_id is None else PlainProducer(self._bus)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
@@ -53,5 +56,5 @@ def _open_plain(url: str, *, settings: TopicSettings) -> Any:
 
 
 if __name__ == "__main__":
-    loop.open_bus = _open_plain  # type: ignore[assignment]  # the one place where a child opens its bus
+    loop.open_bus = _open_plain  # type: ignore[assignment, attr-defined]  # the one place where a child opens its bus
     sys.exit(child.main())

@@ -72,6 +72,11 @@ class Children:
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._children))
 
+    @property
+    def unburied(self) -> bool:
+        """Whether a child has ended whose death is still to come out of `next_event`."""
+        return any(child.process.poll() is not None for child in self._children.values())
+
     def start(self, start: Start) -> int:
         """Start child `start.child` and return its process id. Raises `WorkerNotStarted`."""
         environment = dict(os.environ)

@@ -17,7 +17,7 @@ from streamer import log
 from streamer.bus.protocol import GroupToken
 from streamer.clock import Clock
 from streamer.config import Config, ModelSettings
-from streamer.errors import BusError, ModelError, StreamerError
+from streamer.errors import BusError, ModelError, StreamerError, WorkerNotStarted
 from streamer.fleet.placement import Assignment, Placement
 from streamer.source import Source
 from streamer.worker.children import Children, Died, Event, Said
@@ -41,6 +41,8 @@ from streamer.worker.link import (
 START_FAILURES_ALLOWED = 3
 HUNG_AFTER_S = 120.0
 """A child says something every second, also while the bus is slow; only compiling a model takes it longer."""
+SPARE_FOR_S = 30.0
+"""A child that is not of the usual ones leaves when it has had nothing to do for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,11 @@ class Crew:
         self._groups: dict[ModelSettings, _Group] = {}
         self._group_of: dict[int, _Group] = {}
         self._heard_s: dict[int, float] = {}
+        self._spare_since_s: dict[int, float] = {}
+        self._waiting: dict[int, int] = {}
         self._start_failures = 0
-        self._any_ready = False
+        self.any_ready = False
+        """Whether any child has ever had its models open."""
         self._token: GroupToken | None = None
         self.ending = False
         """No child is replaced any more."""
@@ -192,10 +197,16 @@ class Crew:
         return True
 
     def abandon(self, work: str) -> None:
-        """Forget an order whose child is about to end."""
+        """Forget an order whose child is about to end, or that is not to get another one."""
         order = self._orders.pop(work, None)
         if order is not None:
             self._group(order).placement.ended(work)
+
+    def forgive(self, work: str) -> None:
+        """It has run well for long: it is not what its earlier children died of."""
+        order = self._orders.get(work)
+        if order is not None:
+            self._group(order).placement.forgive(work)
 
     def tell(self, work: str, message: ToChild) -> None:
         """Say something to the child that has it, if any."""
@@ -228,7 +239,9 @@ class Crew:
         self._begin(group, number)
 
     def place_due(self) -> None:
-        """Hand out what waits."""
+        """Hand out what waits, but to no child that has ended already: that would count as a death under it."""
+        if self._children.unburied:
+            return
         for group in self._groups.values():
             for assignment in group.placement.due():
                 self._place(group, assignment)
@@ -256,16 +269,46 @@ class Crew:
                 self._children.kill(child)
                 self._heard_s[child] = now_s
 
+    def dismiss_the_spare(self) -> None:
+        """End children that were started for other models, for a stream that had to be alone, or for an earlier one's
+        spool, once they have had nothing to do for a while."""
+        now_s = self._clock.monotonic_s()
+        spare: dict[int, float] = {}
+        for group in self._groups.values():
+            usual = self._n_children if group.models == self._config.models else 0
+            busy = group.placement.children
+            for local, number in list(group.numbers.items()):
+                if local < usual or local in busy or number not in self._children or self._waiting.get(number, 1):
+                    continue
+                spare[number] = self._spare_since_s.get(number, now_s)
+                if now_s - spare[number] >= SPARE_FOR_S:
+                    log.info("child.dismissed", child=number)
+                    del group.numbers[local], spare[number]
+                    self._children.tell(number, Stop())
+        self._spare_since_s = spare
+
     def _place(self, group: _Group, assignment: Assignment) -> None:
         number = group.numbers.get(assignment.child)
         if number is None:
             number = assignment.child if assignment.child not in self._group_of else self._free_number()
             group.numbers[assignment.child] = number
-        if number not in self._children:
-            self._begin(group, number)
+        if number not in self._children and not self._begun(group, number):
+            return
         order = self._orders[assignment.stream]
         self._boss.placed(order, assignment.restarts)
         self._children.tell(number, order.message(assignment.restarts))
+
+    def _begun(self, group: _Group, number: int) -> bool:
+        """Start it. Where the machine has no room for it just now, that counts as its death."""
+        try:
+            self._begin(group, number)
+        except WorkerNotStarted as error:
+            if not self.any_ready:
+                raise
+            log.error("child.not_started", reason=str(error))
+            self._bury(Died(number, 1))
+            return False
+        return True
 
     def _begin(self, group: _Group, number: int) -> None:
         self._group_of[number] = group
@@ -298,15 +341,16 @@ class Crew:
     def _hear(self, child: int, message: FromChild) -> None:
         match message:
             case Ready():
-                self._start_failures, self._any_ready = 0, True
+                self._start_failures, self.any_ready = 0, True
                 self._boss.ready(message)
             case Opened():
-                if message.work in self._orders:
+                if self.child_of(message.work) == child:
                     self._boss.opened(self._orders[message.work], message)
             case Tick():
+                self._waiting[child] = message.waiting
                 self._boss.ticked(child, message)
             case SourceGone():
-                if message.work in self._orders:
+                if self.child_of(message.work) == child:
                     self._boss.source_gone(self._orders[message.work], message)
             case Ended():
                 self._ended(child, message)
@@ -319,19 +363,16 @@ class Crew:
         if self.child_of(message.work) != child:
             return  # of a life that was given up
         order = self._orders.pop(message.work)
-        group = self._group(order)
-        group.placement.ended(message.work)
+        self._group(order).placement.ended(message.work)
         self._boss.ended(order, message)
-        if group.placement.idle and group.models != self._config.models:
-            for number in group.numbers.values():
-                self._children.tell(number, Stop())
 
     def _bury(self, event: Died) -> None:
         self._boss.child_died(event.child)
         group = self._group_of.pop(event.child, None)
+        self._waiting.pop(event.child, None)
         if self.ending or group is None:
             return
-        if not self._any_ready:
+        if not self.any_ready:
             self._start_failures += 1
             if self._start_failures >= START_FAILURES_ALLOWED:
                 raise ModelError(

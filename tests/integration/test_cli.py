@@ -16,6 +16,7 @@ import pytest
 
 from engines.zoo.sample import fetch_sample
 from streamer.errors import BusError
+from streamer.messages import Status, decode
 from tests.product import heeding_interrupts, interrupt, raw, start, streamer, until
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
@@ -350,7 +351,8 @@ def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
 
     def lives() -> bool:
         try:
-            return any(b"live" in (one.value or b"") for one in raw(tmp_path / "affect.db", "status"))
+            beats = [decode(one.value, Status) for one in raw(tmp_path / "affect.db", "status") if one.value]
+            return any(beat.analysed > 0 for beat in beats)
         except BusError:
             return False
 

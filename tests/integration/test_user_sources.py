@@ -151,7 +151,7 @@ def test_a_camera_that_is_not_there_fails_and_a_test_source_beside_it_does_not(t
     assert done.stderr == "streamer: failed: webcam0: /dev/video0 does not exist: check the path.\n"
     assert done.stdout.startswith("2 sources, ")
     beats = [one for one in tail(tmp_path, "status") if one["stream"] == "bars"]
-    assert [beats[0]["state"], beats[-1]["state"]] == ["live", "ended"]
+    assert [beats[0]["state"], beats[1]["state"], beats[-1]["state"]] == ["connecting", "live", "ended"]
 
 
 def tail(folder: Path, name: str) -> list[dict[str, Any]]:

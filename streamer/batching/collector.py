@@ -29,13 +29,15 @@ class Collector(Generic[Name, Item]):
 
     Live lanes: the newest frame wins, the oldest waiting one is given back as dropped. Archive lanes: a full lane
     refuses, and whoever offers waits. A batch is due when it is full, when its oldest frame has waited
-    `max_wait_s`, or when no lane could deliver more (all full or ended).
+    `max_wait_s`, or when no lane could deliver more (all full or ended). While archives are held back (what was made of
+    them before waits for the bus), batches are of live lanes alone.
     """
 
     def __init__(self, max_frames: int, max_wait_s: float) -> None:
         self._max_frames = max_frames
         self._max_wait_s = max_wait_s
         self._lanes: OrderedDict[Name, _Lane[Item]] = OrderedDict()
+        self.archives_held = False
 
     def open(self, stream: Name, mode: Mode, capacity: int) -> None:
         """Begin a lane; a lane of that name must not exist."""
@@ -80,11 +82,12 @@ class Collector(Generic[Name, Item]):
 
     def due_in_s(self, now_s: float) -> float | None:
         """0 when a batch should be taken now, else seconds until one must be; None when nothing waits."""
-        waiting = [lane for lane in self._lanes.values() if lane.queue]
+        able = [lane for lane in self._lanes.values() if self._may_give(lane)]
+        waiting = [lane for lane in able if lane.queue]
         if not waiting:
             return None
         n_waiting = sum(len(lane.queue) for lane in waiting)
-        can_grow = any(not lane.ended and len(lane.queue) < lane.capacity for lane in self._lanes.values())
+        can_grow = any(not lane.ended and len(lane.queue) < lane.capacity for lane in able)
         if n_waiting >= self._max_frames or not can_grow:
             return 0.0
         oldest_s = min(lane.queue[0][0] for lane in waiting)
@@ -99,10 +102,13 @@ class Collector(Generic[Name, Item]):
                 if len(batch) >= self._max_frames:
                     break
                 lane = self._lanes[name]
-                if lane.queue:
+                if lane.queue and self._may_give(lane):
                     batch.append((name, lane.queue.popleft()[1]))
                     self._lanes.move_to_end(name)  # whoever was served waits longest next time
                     took = True
             if not took:
                 break
         return batch
+
+    def _may_give(self, lane: _Lane[Item]) -> bool:
+        return not (self.archives_held and lane.mode == "archive")

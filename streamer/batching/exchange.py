@@ -57,10 +57,14 @@ class Exchange(Generic[Name, Item]):
             self._interrupted = True
             self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> tuple[Sequence[tuple[Name, Item]], list[Name]]:
-        """The next due batch (empty after `timeout_s` or `wake`) and the streams that have nothing more to give."""
+    def take(self, timeout_s: float, *, hold_archives: bool = False) -> tuple[Sequence[tuple[Name, Item]], list[Name]]:
+        """The next due batch (empty after `timeout_s` or `wake`) and the streams that have nothing more to give.
+
+        With `hold_archives` the batch is of live streams alone.
+        """
         deadline_s = self._clock.monotonic_s() + timeout_s
         with self._changed:
+            self._collector.archives_held = hold_archives
             while True:
                 now_s = self._clock.monotonic_s()
                 due_s = self._collector.due_in_s(now_s)

@@ -118,7 +118,9 @@ class Loop:
         """Analyse frames until told to leave. Raises `BusError`, `ModelError`, `LinkClosed`."""
         while not (self._leaving and not self._lanes):
             due_s = min(self._next_tick_s, self._outbox.due_s)
-            batch, finished = self._exchange.take(max(0.0, due_s - self._clock.monotonic_s()))
+            wait_s = max(0.0, due_s - self._clock.monotonic_s())
+            # Archives wait for a bus that is behind; what is live goes on, to the spool if need be.
+            batch, finished = self._exchange.take(wait_s, hold_archives=self._outbox.behind)
             # What was taken is worked off before anything else is heard: no lane of it can have been closed.
             if batch:
                 self._analyse(batch)

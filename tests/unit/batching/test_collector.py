@@ -86,3 +86,19 @@ def test_every_live_frame_is_delivered_in_order_or_given_back(steps: list[tuple[
         offered = [number for number, (stream, _) in enumerate(steps) if stream == name]
         assert seen[name] == sorted(seen[name])
         assert sorted(seen[name] + gone[name]) == offered
+
+
+def test_while_archives_are_held_back_live_frames_go_on() -> None:
+    collector: Collector[str, int] = Collector(max_frames=4, max_wait_s=0.01)
+    collector.open("file", "archive", 2)
+    collector.open("camera", "live", 2)
+    collector.offer("file", 1, 0.0)
+    collector.offer("file", 2, 0.0)
+    collector.archives_held = True
+    assert collector.due_in_s(9.0) is None
+    assert collector.take() == []
+    collector.offer("camera", 3, 1.0)
+    assert collector.due_in_s(1.02) == 0.0
+    assert collector.take() == [("camera", 3)]
+    collector.archives_held = False
+    assert collector.take() == [("file", 1), ("file", 2)]

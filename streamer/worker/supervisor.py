@@ -6,13 +6,10 @@ It loads neither PyAV nor OpenCV nor an engine, so nothing that a hostile video 
 from __future__ import annotations
 
 import secrets
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from streamer import log
 from streamer.bus.protocol import Bus
@@ -25,9 +22,11 @@ from streamer.progress import StreamProgress
 from streamer.source import Source
 from streamer.worker.children import Children, Event
 from streamer.worker.claims import claim
-from streamer.worker.crew import Crew, Order, claimed
+from streamer.worker.crew import Crew
 from streamer.worker.link import Drain, Ended, Opened, Ready, SourceGone, Stop, Tick
+from streamer.worker.orders import Order, claimed
 from streamer.worker.runs import RunBook
+from streamer.worker.signals import signals_to
 from streamer.worker.streams import StageTotals, StreamView
 
 SHOW_INTERVAL_S = 0.25
@@ -118,7 +117,7 @@ class Supervisor:
 
     def run(self) -> RunOutcome:
         """Run every source to its end, or until interrupted, or until nothing can go on."""
-        with self._signals():
+        with signals_to(self.interrupt):
             try:
                 self._loop()
             except StreamerError as error:
@@ -287,18 +286,3 @@ class Supervisor:
             stage_s=self._stages.seconds,
             fatal=self._fatal,
         )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            self.interrupt()
-
-        try:
-            before = {name: signal.signal(name, on_signal) for name in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: whoever embeds us calls `interrupt`
-            before = {}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)

@@ -91,14 +91,21 @@ class Placement:
         self._alone.discard(child)
         return resumed, given_up
 
+    def forgive(self, stream: str) -> None:
+        """The stream has run well for long: it is not what earlier children died of, and others may join it."""
+        self._deaths.pop(stream, None)
+        child = self._placed.get(stream)
+        if child is not None:
+            self._alone.discard(child)
+
     def child_of(self, stream: str) -> int | None:
         """Where a stream is placed."""
         return self._placed.get(stream)
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is placed and nothing waits."""
-        return not self._placed and not self._waiting
+    def children(self) -> frozenset[int]:
+        """Those that have a stream."""
+        return frozenset(self._placed.values())
 
     @property
     def unfinished(self) -> int:

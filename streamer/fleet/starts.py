@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 60.0
 PERMANENT_PAUSE_S = 300.0
 """Between tries of what waits for somebody to put it right."""
 PERMANENT = frozenset(
-    ("missing", "unsupported", "not_a_video", "unreadable", "no_video_stream", "absurd_dimensions", "empty")
+    ("missing", "unsupported", "not_a_video", "unreadable", "no_video_stream", "absurd_dimensions", "empty", "model")
 )
 RAN_WELL_S = 30.0
 """A stream that ran for so long begins with the shortest pause again."""

@@ -70,13 +70,24 @@ class Desk:
         """
         self._tasks.put(_Task(what, then, failed or _complain))
 
-    def append(self, records: Sequence[Outgoing], then: Callable[[list[Placed]], None] | None = None) -> None:
+    def append(
+        self,
+        records: Sequence[Outgoing],
+        then: Callable[[list[Placed]], None] | None = None,
+        failed: Callable[[StreamerError], None] | None = None,
+    ) -> None:
         """Have records written, acknowledged."""
-        self.do(lambda: self.append_now(records), then)
+        self.do(lambda: self.append_now(records), then, failed)
 
     def append_now(self, records: Sequence[Outgoing]) -> list[Placed]:
         """The same, inside of something that the desk does."""
-        return self._producer().append(records, APPEND_TIMEOUT_S)
+        try:
+            return self._producer().append(records, APPEND_TIMEOUT_S)
+        except BusUnavailable:  # they are given again: what this producer still holds would come twice
+            plain, self._plain = self._plain, None
+            if plain is not None:
+                plain.close()
+            raise
 
     def commit(
         self,

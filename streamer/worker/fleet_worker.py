@@ -8,31 +8,31 @@ an engine.
 from __future__ import annotations
 
 import secrets
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from streamer import log
 from streamer.bus.protocol import Bus, Load
 from streamer.bus.topics import topics
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
-from streamer.errors import BusFull, StreamerError
+from streamer.errors import BusFull, ModelError, StreamerError
 from streamer.fleet.capacity import Capacity
 from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
+from streamer.messages import SourceResult
 from streamer.worker.children import Children, Event
-from streamer.worker.crew import Crew, Order
+from streamer.worker.crew import Crew
 from streamer.worker.desk import Desk, Done
 from streamer.worker.follower import Follower
 from streamer.worker.job_duty import JobDuty
 from streamer.worker.link import Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.membership import Assigned, Joined, Lost, Membership, Records, Revoked
 from streamer.worker.notices import Notices
+from streamer.worker.orders import Order
 from streamer.worker.runs import RunBook
+from streamer.worker.signals import signals_to
 from streamer.worker.spools import Spools
 from streamer.worker.stream_duty import StreamDuty
 from streamer.worker.streams import StageTotals, StreamView
@@ -68,7 +68,9 @@ class FleetWorker:
         n_children = config.worker.children or n_cores()
         self._live_run = f"{name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
         self._stages = StageTotals()
-        self._book = RunBook(config, bus, self._clock)
+        self._book = RunBook(config, bus, self._clock, lasting=self._live_run)
+        self._noted: dict[tuple[str, str], SourceResult] = {}
+        self._keeping_books = False
         self._views: dict[str, StreamView] = {}
         self._interrupts = 0
         self._fatal: StreamerError | None = None
@@ -118,7 +120,7 @@ class FleetWorker:
 
     def run(self) -> None:
         """Work until interrupted. Raises the `StreamerError` after which nothing could go on."""
-        with self._signals():
+        with signals_to(self.interrupt):
             try:
                 self._join()
                 self._loop()
@@ -190,9 +192,9 @@ class FleetWorker:
     def _look_around(self) -> None:
         """What is done now and then."""
         self._crew.end_the_hung()
-        self._desk.do(self._bus.maintain)
-        seconds = dict(self._stages.seconds)
-        self._desk.do(lambda: self._book.write(seconds))
+        self._crew.dismiss_the_spare()
+        self._views = {work: view for work, view in self._views.items() if work in self._crew.orders}
+        self._keep_books()
         names = topics(self._config.topics)
         for topic, load in (
             (names.streams.name, self._streams.load(self._name)),
@@ -201,6 +203,26 @@ class FleetWorker:
             if topic in self._memberships and load != self._announced[topic]:
                 self._announced[topic] = load
                 self._memberships[topic].announce(load)
+
+    def _keep_books(self) -> None:
+        """Have the bus looked after and the run records written; what is under way already is not asked for again."""
+        if self._keeping_books:
+            return
+        self._keeping_books = True
+        noted, self._noted = self._noted, {}
+        seconds = dict(self._stages.seconds)
+
+        def keep() -> None:
+            self._bus.maintain()
+            self._book.note_all(noted)
+            self._book.write(seconds)
+
+        self._desk.do(keep, lambda _: self._kept(), self._kept)
+
+    def _kept(self, error: StreamerError | None = None) -> None:
+        self._keeping_books = False
+        if error is not None:
+            log.error("books.not_kept", cause=error.cause, reason=str(error))
 
     def happened(self, event: Event) -> None:
         """Another thread has something to tell."""
@@ -281,10 +303,14 @@ class FleetWorker:
 
     def child_died(self, child: int) -> None:
         self._stages.died(child)
+        if self._crew.ending:  # no other child takes up what it was to hand over
+            for work in self._crew.works_of(child):
+                self._crew.abandon(work)
+                self._streams.left(work)
+                self._jobs.left(work)
 
     def resumed(self, order: Order) -> None:
-        if order.job is None:
-            self._streams.resumed(order)
+        (self._streams if order.job is None else self._jobs).resumed(order)
 
     def given_up(self, order: Order, deaths: int) -> None:
         self._views.pop(order.work, None)
@@ -294,10 +320,17 @@ class FleetWorker:
             self._jobs.given_up(order, deaths)
 
     def fatal(self, error: StreamerError, orders: list[Order]) -> None:
-        """A child cannot go on. Where its models are to blame, what asked for them is; a full disk is everybody's."""
+        """A child cannot go on. A full disk is everybody's. Models that some ask for are their matter; without its own
+        the worker does not begin. Anything else may pass: others take up what the child had, again and again."""
         own = self._config.models
-        if isinstance(error, BusFull) or not orders or any(order.models in (None, own) for order in orders):
+        if isinstance(error, BusFull):
             self._failed(error)
+            return
+        asked = [order for order in orders if order.models not in (None, own)]
+        if not isinstance(error, ModelError) or not asked:
+            if isinstance(error, ModelError) and not self._crew.any_ready:
+                self._failed(error)
+            log.error("child.failed", cause=error.cause, reason=str(error), works=[order.work for order in orders])
             return
         log.error("models.refused", reason=str(error), streams=[order.work for order in orders])
         for order in orders:
@@ -311,8 +344,7 @@ class FleetWorker:
     def _note(self, view: StreamView) -> None:
         if not view.run:  # a file that could not be opened has no name for its run
             return
-        run, result = view.run, view.result
-        self._desk.do(lambda: self._book.note(run, result))
+        self._noted[view.run, view.result.stream] = view.result
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -323,7 +355,7 @@ class FleetWorker:
         self._streams.hand_over_all()
         self._jobs.hand_over_all()
         self._crew.ending = True
-        while (self._streams.busy or self._jobs.busy) and self._interrupts == asked:
+        while (self._streams.busy or self._jobs.busy) and self._interrupts == asked and self._fatal is None:
             left_s = deadline_s - self._clock.monotonic_s()
             if left_s <= 0:
                 log.warning("drain.timeout", children=len(self._children))
@@ -344,8 +376,13 @@ class FleetWorker:
         self._wait(
             lambda: all(membership.left for membership in self._memberships.values()), self._config.fleet.hand_over_s
         )
-        seconds = dict(self._stages.seconds)
-        self._desk.do(lambda: self._book.close(seconds))
+        noted, seconds = self._noted, dict(self._stages.seconds)
+
+        def close() -> None:
+            self._book.note_all(noted)
+            self._book.close(seconds)
+
+        self._desk.do(close)
         self._desk.close(self._config.worker.drain_timeout_s)
 
     def _wait(self, over: Callable[[], bool], timeout_s: float) -> None:
@@ -356,18 +393,3 @@ class FleetWorker:
                 self._crew.take_event(min(left_s, STEP_INTERVAL_S))
             except StreamerError as error:
                 self._failed(error)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            self.interrupt()
-
-        try:
-            before = {name: signal.signal(name, on_signal) for name in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: whoever embeds us calls `interrupt`
-            before = {}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)

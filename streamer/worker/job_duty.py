@@ -26,21 +26,15 @@ from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.records import Rejected
 from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
 from streamer.messages import JOB_OVER, JobStatus
-from streamer.worker.crew import Crew, Order
+from streamer.worker.crew import Crew
+from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
 from streamer.worker.link import Ended, JobOrder, Positions, Release
 from streamer.worker.membership import Assigned, Lost, Records, Revoked
+from streamer.worker.orders import Order
 
 WORK_PREFIX = "job:"
 POSITIONS_INTERVAL_S = 1.0
-
-
-@dataclass(slots=True)
-class _Leaving:
-    """Partitions that go to somebody else once none of `works` is ours any more."""
-
-    works: set[str]
-    done: threading.Event
 
 
 @dataclass(slots=True)
@@ -62,7 +56,7 @@ class JobDuty:
     book: JobBook = field(init=False)
     _reading: dict[int, list[Incoming]] = field(default_factory=dict)
     _owned: set[int] = field(default_factory=set)
-    _leaving: list[_Leaving] = field(default_factory=list)
+    _departures: Departures = field(default_factory=Departures)
     _told: dict[int, int] = field(default_factory=dict)
     _beginning: set[str] = field(default_factory=set)
     _cancelling: set[str] = field(default_factory=set)
@@ -135,7 +129,7 @@ class JobDuty:
     @property
     def busy(self) -> bool:
         """Whether a child still has a job that is to be let go of."""
-        return bool(self._leaving)
+        return self._departures.busy
 
     def load(self, name: str) -> Load:
         """What waits and runs, by partition, and how much can be done at once."""
@@ -151,9 +145,14 @@ class JobDuty:
         now_s = self.clock.wall_s()
         for entry in self.book.cancelled():
             self._cancel(entry, now_s)
-        free = self.slots - sum(order.job is not None for order in self.crew.orders.values()) - len(self._beginning)
-        for entry in self.book.due(now_s, free):
-            self._begin(entry, now_s)
+        here = sum(order.job is not None for order in self.crew.orders.values())
+        free = self.slots - here - len(self._beginning)
+        if free > 0:
+            due = self.book.due(now_s, free + here)
+            # One that was another worker's meanwhile may still be ending here.
+            fresh = [entry for entry in due if WORK_PREFIX + entry.job.job not in self.crew.orders]
+            for entry in fresh[:free]:
+                self._begin(entry, now_s)
         self._tell_positions()
 
     def _begin(self, entry: JobEntry, now_s: float) -> None:
@@ -206,10 +205,13 @@ class JobDuty:
     def _cancel(self, entry: JobEntry, now_s: float) -> None:
         job = entry.job.job
         work = WORK_PREFIX + job
+        if work in self.crew.orders and self.crew.child_of(work) is None:  # it waits, its child having died
+            self.crew.abandon(work)
+            self.book.stopped(job)
         if not self.book.is_running(job):
             last = self.book.status(job) or first_status(entry.job)
             self._end(entry, cancelled(last, now_s))
-        elif work not in self._cancelling and self.crew.child_of(work) is not None:
+        elif work in self.crew.orders and work not in self._cancelling:
             self._cancelling.add(work)
             self.crew.release(work, Release(work=work, how="cancel"))
 
@@ -264,36 +266,23 @@ class JobDuty:
     def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
         self.book.drop(partitions)
         self._owned -= partitions
-        works: set[str] = set()
-        for work, order in list(self.crew.orders.items()):
-            if order.job is None or order.job.partition not in partitions:
-                continue
-            if self.crew.release(work, Release(work=work, how=how)):
-                works.add(work)
         for partition in partitions:
             self._reading.pop(partition, None)
             self._told.pop(partition, None)
-        self._leaving.append(_Leaving(works, done))
-        self._tell_left()
+        theirs = [work for work, order in self.crew.orders.items() if order.job and order.job.partition in partitions]
+        self._departures.begin([work for work in theirs if self.crew.release(work, Release(work=work, how=how))], done)
 
-    def _tell_left(self) -> None:
-        for leaving in list(self._leaving):
-            if not leaving.works:
-                leaving.done.set()
-                self._leaving.remove(leaving)
-
-    def _has_left(self, work: str) -> None:
+    def left(self, work: str) -> None:
+        """No child has it any more."""
         self._cancelling.discard(work)
-        for leaving in self._leaving:
-            leaving.works.discard(work)
-        self._tell_left()
+        self._departures.left(work)
 
     # -- what becomes of the orders -------------------------------------------------------------------------------
 
     def ended(self, order: Order, message: Ended) -> None:
         """It is over, or was let go of."""
         assert order.job is not None, "a job's order has a job"
-        self._has_left(order.work)
+        self.left(order.work)
         job = order.job.job.job
         entry = self.book.get(job)
         if entry is None:
@@ -314,6 +303,14 @@ class JobDuty:
         else:
             self.book.stopped(job)
 
+    def resumed(self, order: Order) -> None:
+        """Its child died, and it waits for another: not where it was to leave."""
+        assert order.job is not None, "a job's order has a job"
+        self._cancelling.discard(order.work)
+        if self.book.get(order.job.job.job) is None:
+            self.crew.abandon(order.work)
+            self.left(order.work)
+
     def given_up(self, order: Order, deaths: int) -> None:
         """Its children died too often."""
         self.refused(order, f"the process that worked on it died {deaths} times.", "child_died")
@@ -321,7 +318,7 @@ class JobDuty:
     def refused(self, order: Order, message: str, cause: str) -> None:
         """It cannot be done here."""
         assert order.job is not None, "a job's order has a job"
-        self._has_left(order.work)
+        self.left(order.work)
         entry = self.book.get(order.job.job.job)
         if entry is not None:
             self._fail(entry, self.book.status(entry.job.job) or order.job.status, cause, message)

@@ -86,6 +86,7 @@ class _Listener:
         self.post(Revoked(self.topic, partitions, token, done))
         if not done.wait(self.hand_over_s):
             log.warning("hand_over.late", topic=self.topic, partitions=sorted(partitions))
+            self.lost(partitions)  # a later membership would let what is late be committed all the same
 
     def lost(self, partitions: frozenset[int]) -> None:
         self.waiting -= partitions

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from streamer import log
 from streamer.bus.protocol import Outgoing, Placed
 from streamer.bus.topics import outgoing
 from streamer.clock import Clock
 from streamer.config import Config
+from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.messages import SourceState, Status, r6, record_id
 from streamer.worker.desk import Desk
 
 REPEAT_S = 10.0
+REFUSED_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Notices:
     worker: str
     _notices: dict[str, _Notice] = field(default_factory=dict)
     _claiming: bool = False
+    _sending: bool = False
+    _pause_until_s: float = 0.0
 
     def say(self, stream: str, state: SourceState, message: str | None = None, cause: str | None = None) -> None:
         """Tell how a stream is: now, and again every few seconds for as long as that stays so."""
@@ -62,20 +67,40 @@ class Notices:
 
     def send_due(self) -> None:
         """Claim what is not claimed yet, and send what has changed or was said too long ago."""
+        if self.clock.monotonic_s() < self._pause_until_s:
+            return
         unclaimed = [stream for stream, notice in self._notices.items() if notice.claim is None]
         waiting = {stream: self._notices[stream] for stream in unclaimed}
         if unclaimed and not self._claiming:
             self._claiming = True
             claims = [records.claim(stream, self.worker, self.config.topics) for stream in unclaimed]
-            self.desk.append(claims, lambda places: self._claimed(waiting, places))
+            self.desk.append(claims, lambda places: self._claimed(waiting, places), self._unclaimed)
+        if self._sending:  # while the bus is away nothing piles up
+            return
         due = [record for stream, notice in self._notices.items() if (record := self._record(stream, notice))]
         if due:
-            self.desk.append(due)
+            self._sending = True
+            self.desk.append(due, lambda _: self._sent(), self._unsent)
 
     def _claimed(self, waiting: dict[str, _Notice], places: list[Placed]) -> None:
         self._claiming = False
         for notice, place in zip(waiting.values(), places, strict=True):
             notice.claim = place
+
+    def _unclaimed(self, error: StreamerError) -> None:
+        self._claiming = False
+        self._refused(error)
+
+    def _sent(self) -> None:
+        self._sending = False
+
+    def _unsent(self, error: StreamerError) -> None:
+        self._sending = False
+        self._refused(error)
+
+    def _refused(self, error: StreamerError) -> None:
+        log.error("notice.refused", cause=error.cause, reason=str(error))
+        self._pause_until_s = self.clock.monotonic_s() + REFUSED_PAUSE_S
 
     def _record(self, stream: str, notice: _Notice) -> Outgoing | None:
         now_s, claim = self.clock.monotonic_s(), notice.claim

@@ -19,6 +19,8 @@ from streamer.config import Config
 from streamer.errors import UndecodableRecord
 from streamer.messages import RunRecord, RunState, SourceResult, VaOrigin, decode
 
+MOST_SOURCES = 500
+"""Of a run that lasts for months, so many sources are in its record: those that ended longest ago leave it first."""
 WRITE_INTERVAL_S = 1.0  # a record holds all its sources: written at each of a thousand starts it would fill the bus
 
 
@@ -39,12 +41,14 @@ class RunBook:
 
     A run goes on where its record on the bus ends: sources of earlier invocations stay in it. One invocation at a
     time writes a run: a source that an earlier one left as `running` was cut off and counts as interrupted.
+    A worker names the one run that is `lasting`: its record is bounded, and others are let go of once they are over.
     """
 
     config: Config
     bus: Bus
     clock: Clock
     precision: str = ""
+    lasting: str | None = None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _facts: dict[str, Any] = field(default_factory=dict)
     _producer: Producer | None = None
@@ -58,7 +62,18 @@ class RunBook:
         """A source of `run` began, ended or failed; `write` puts it on the bus. Raises `BusError`."""
         found = self._run(run)
         found.touched = found.unwritten = True
+        if run == self.lasting:
+            found.sources.pop(result.stream, None)  # the latest news last
         found.sources[result.stream] = result
+        if run == self.lasting and len(found.sources) > MOST_SOURCES:
+            ended = (stream for stream, one in found.sources.items() if one.state != "running")
+            if (oldest := next(ended, None)) is not None:
+                del found.sources[oldest]
+
+    def note_all(self, news: Mapping[tuple[str, str], SourceResult]) -> None:
+        """`note` for each, by run and stream. May be said again. Raises `BusError`."""
+        for (run, _), result in news.items():
+            self.note(run, result)
 
     def note_done_before(self, run: str, result: SourceResult) -> SourceResult:
         """A source of `run` was finished earlier: what the record says of it, which is left as it is.
@@ -74,10 +89,13 @@ class RunBook:
     def write(self, stage_s: Mapping[str, float]) -> None:
         """Write the records that changed, each at most once a second. Raises `BusError`."""
         now_s = self.clock.monotonic_s()
-        for run, found in self._runs.items():
+        for run, found in list(self._runs.items()):
             if found.unwritten and now_s >= found.written_s + WRITE_INTERVAL_S:
                 found.written_s = now_s
                 self._write(run, found, stage_s)
+            over = not found.unwritten and all(source.state != "running" for source in found.sources.values())
+            if over and self.lasting not in (None, run):
+                del self._runs[run]
 
     def close(self, stage_s: Mapping[str, float], *, timeout_s: float = 10.0) -> None:
         """Write every record that changed a last time and wait until the bus has them. Raises `BusError`."""

@@ -12,25 +12,30 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamer import log
-from streamer.bus.protocol import Incoming, Load, Placed
+from streamer.bus.protocol import Load, Placed
 from streamer.bus.topics import partition_of, state_record
 from streamer.clock import Clock
 from streamer.config import Config, with_models
+from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.fleet.admission import admission_of, host_of
 from streamer.fleet.capacity import Capacity, Demand, rate_of
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
-from streamer.source import is_stream_id
 from streamer.state.codec import stream_key
-from streamer.worker.crew import Crew, Order, claimed
+from streamer.worker.crew import Crew
+from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
 from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick
 from streamer.worker.membership import Lost, Records, Revoked
 from streamer.worker.notices import Notices
+from streamer.worker.orders import Order, claimed
+from streamer.worker.refusals import Refusals
 
 REMEASURE_S = 2.0
+FORGIVEN_AFTER_S = 600.0
+"""A stream that ran for so long is not what its processes died of before."""
 STILL_LEAVING_S = 0.2
 
 
@@ -39,23 +44,17 @@ class _Ward:
     """A wanted stream and how far we are with it.
 
     `idle`: nothing of ours reads it; `claiming`: its claim is under way; `running`: a child has it, whose source may be
-    `gone`; `leaving`: the child was asked to let go. `over` once its source has ended for good.
+    `gone`; `leaving`: the child was asked to let go. `over` once its source has ended for good. `since_s` is when a
+    child was given it, None once that is long enough ago.
     """
 
     wanted: WantedStream
     phase: Literal["idle", "claiming", "running", "leaving"] = "idle"
     gone: bool = False
     over: bool = False
+    since_s: float | None = None
     fps: float | None = None
     last_tick: tuple[float, int] | None = None
-
-
-@dataclass(slots=True)
-class _Leaving:
-    """Partitions that go to somebody else once none of `streams` is ours any more."""
-
-    streams: set[str]
-    done: threading.Event
 
 
 @dataclass(slots=True)
@@ -73,12 +72,13 @@ class StreamDuty:
     table: StreamTable = field(init=False)
     _wards: dict[str, _Ward] = field(default_factory=dict)
     _ready: set[int] = field(default_factory=set)
-    _leaving: list[_Leaving] = field(default_factory=list)
-    _refused: dict[str, int] = field(default_factory=dict)
+    _departures: Departures = field(default_factory=Departures)
+    _refusals: Refusals = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
         self.table = StreamTable(admission_of(self.config), self.config.topics.partitions)
+        self._refusals = Refusals(self.config, self.desk, self.notices)
 
     # -- what the group tells -------------------------------------------------------------------------------------
 
@@ -86,10 +86,11 @@ class StreamDuty:
         """Records of the control topic. A partition counts once all that lay in it has been read: before that, what
         is taken back further on would be begun for nothing."""
         for record in event.records:
-            self._trust(record)
+            self._refusals.take(record)
             for change in self.table.take(record):
                 if isinstance(change, Rejected):
-                    self._reject(change)
+                    stream = change.record.key.decode("utf-8", "surrogateescape")
+                    self._refusals.add(change, followed=self.table.get(stream) is not None)
         self._ready |= event.caught_up
         for wanted in self.table.all():
             if wanted.partition in self._ready:
@@ -115,13 +116,14 @@ class StreamDuty:
     @property
     def busy(self) -> bool:
         """Whether a child still has a stream that is to be let go of."""
-        return bool(self._leaving)
+        return self._departures.busy
 
     def load(self, name: str) -> Load:
-        """What we carry, by partition, and could carry."""
-        weights: dict[int, tuple[int, float]] = {}
+        """What we carry, by partition, and could carry. Partitions without streams are told of too: those of which
+        nothing is known count as one of the others."""
+        weights: dict[int, tuple[int, float]] = dict.fromkeys(self._ready, (0, 0.0))
         for ward in self._wards.values():
-            if not ward.wanted.definition.paused:
+            if not ward.over and not ward.wanted.definition.paused:
                 units, rate = weights.get(ward.wanted.partition, (0, 0.0))
                 weights[ward.wanted.partition] = (units + 1, rate + _demand(ward).rate_fps)
         partitions = tuple((at, units, round(rate, 1)) for at, (units, rate) in sorted(weights.items()))
@@ -155,13 +157,14 @@ class StreamDuty:
         starting: list[_Ward] = []
         for stream in streams:
             ward = self._wards[stream]
-            if ward.phase == "idle":
-                starting.append(ward)
-            elif ward.phase == "running" and ward.gone:
-                ward.gone = False
-                self.crew.tell(stream, Reopen(work=stream))
-            elif ward.phase == "leaving":  # it is let go of first
+            if ward.phase == "running":
+                if ward.gone:
+                    ward.gone = False
+                    self.crew.tell(stream, Reopen(work=stream))
+            elif stream in self.crew.orders:  # also what it was before it was taken back, or was another worker's
                 self.gate.interrupted(stream, self.clock.monotonic_s() + STILL_LEAVING_S)
+            elif ward.phase == "idle":
+                starting.append(ward)
         if starting:
             self._claim(starting)
 
@@ -169,24 +172,37 @@ class StreamDuty:
         """It is not to run here now: have it let go of, and say why."""
         self.gate.forget(stream)
         if ward.phase == "running":
-            ward.phase = "leaving"
-            self.crew.release(stream, Release(work=stream, how="hand_over"))
+            self._let_go(ward, "hand_over")
         elif ward.phase == "idle":
             self.notices.say(stream, state, reason, cause="capacity" if state == "waiting" else None)
+
+    def _let_go(self, ward: _Ward, how: Literal["hand_over", "close"]) -> None:
+        stream = ward.wanted.stream
+        ward.phase = "leaving" if self.crew.release(stream, Release(work=stream, how=how)) else "idle"
 
     def _claim(self, wards: list[_Ward]) -> None:
         for ward in wards:
             ward.phase = "claiming"
             self.notices.forget(ward.wanted.stream)
         claims = [records.claim(ward.wanted.stream, self.worker, self.config.topics) for ward in wards]
-        self.desk.append(claims, lambda places: self._claimed(wards, places))
+        self.desk.append(
+            claims, lambda places: self._claimed(wards, places), lambda error: self._unclaimed(wards, error)
+        )
+
+    def _unclaimed(self, wards: list[_Ward], error: StreamerError) -> None:
+        """The bus refused the claims: they are tried again."""
+        log.error("claim.refused", streams=[ward.wanted.stream for ward in wards], reason=str(error))
+        for ward in wards:
+            if self._wards.get(ward.wanted.stream) is ward and ward.phase == "claiming":
+                ward.phase = "idle"
+                self.gate.failed(ward.wanted.stream, error.cause, self.clock.monotonic_s())
 
     def _claimed(self, wards: list[_Ward], places: list[Placed]) -> None:
         for ward, place in zip(wards, places, strict=True):
             wanted = ward.wanted
             if self._wards.get(wanted.stream) is not ward or ward.phase != "claiming":
                 continue  # taken from us, or taken back, meanwhile
-            ward.phase, ward.gone, ward.last_tick = "running", False, None
+            ward.phase, ward.gone, ward.last_tick, ward.since_s = "running", False, None, self.clock.monotonic_s()
             definition = wanted.definition
             order = Order(
                 wanted.stream,
@@ -207,12 +223,13 @@ class StreamDuty:
         before, ward.wanted = ward.wanted, wanted
         if before.definition == wanted.definition:
             return
-        ward.over = False
+        if ward.over:
+            ward.over = False
+            self.gate.forget(stream)
         if needs_reopening(before.definition, wanted.definition):
             self.gate.forget(stream)
             if ward.phase == "running":
-                ward.phase = "leaving"
-                self.crew.release(stream, Release(work=stream, how="close"))
+                self._let_go(ward, "close")
             elif ward.phase == "claiming":
                 self._wards[stream] = _Ward(wanted)
         elif before.definition.sample_fps != wanted.definition.sample_fps and ward.phase == "running":
@@ -235,53 +252,30 @@ class StreamDuty:
     def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
         self.table.drop(partitions)
         self._ready -= partitions
-        for stream in [name for name, partition in self._refused.items() if partition in partitions]:
-            del self._refused[stream]
-            self.notices.forget(stream)
-        leaving: set[str] = set()
+        self._refusals.drop(partitions)
         for stream, ward in list(self._wards.items()):
-            if ward.wanted.partition not in partitions:
-                continue
-            del self._wards[stream]
-            self.notices.forget(stream)
-            self.gate.forget(stream)
-            if self.crew.release(stream, Release(work=stream, how=how)):
-                leaving.add(stream)
-        # Those that were leaving already are waited for too.
+            if ward.wanted.partition in partitions:
+                del self._wards[stream]
+                self.notices.forget(stream)
+                self.gate.forget(stream)
+        # Of what was leaving already too: it is waited for, and where it is late nothing more of it is published.
         n = self.config.topics.partitions
-        leaving |= {
+        streams = [stream for stream, order in self.crew.orders.items() if order.job is None]
+        leaving = [
             stream
-            for stream, order in self.crew.orders.items()
-            if order.job is None and partition_of(stream, n) in partitions
-        }
-        self._leaving.append(_Leaving(leaving, done))
-        self._tell_left()
-
-    def _tell_left(self) -> None:
-        for leaving in list(self._leaving):
-            if not leaving.streams:
-                leaving.done.set()
-                self._leaving.remove(leaving)
-
-    def _reject(self, rejected: Rejected) -> None:
-        log.warning("definition.rejected", cause=rejected.cause, reason=rejected.message)
-        self.desk.append([records.dead_letter(rejected, self.config.topics)])
-        stream = rejected.record.key.decode("utf-8", "surrogateescape")
-        if is_stream_id(stream) and self.table.get(stream) is None:
-            self._refused[stream] = rejected.record.partition
-            self.notices.say(stream, "failed", rejected.message, cause=rejected.cause)
-
-    def _trust(self, record: Incoming) -> None:
-        """A newer definition came: what was said of a refused one no longer holds."""
-        stream = record.key.decode("utf-8", "surrogateescape")
-        if self._refused.pop(stream, None) is not None:
-            self.notices.forget(stream)
+            for stream in streams
+            if partition_of(stream, n) in partitions and self.crew.release(stream, Release(work=stream, how=how))
+        ]
+        self._departures.begin(leaving, done)
 
     # -- what becomes of the orders -------------------------------------------------------------------------------
 
     def opened(self, order: Order, message: Opened) -> None:
         """Its source gives frames."""
         self.gate.opened(order.work, self.clock.monotonic_s())
+        ward = self._wards.get(order.work)
+        if ward is not None and ward.wanted.definition.sample_fps != order.sample_fps:  # changed since it was ordered
+            self.crew.tell(order.work, Change(work=order.work, sample_fps=ward.wanted.definition.sample_fps))
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         """Its source went away: the gate says when it is tried again."""
@@ -297,7 +291,7 @@ class StreamDuty:
     def ended(self, order: Order, message: Ended) -> None:
         """It is over, or was let go of."""
         stream = order.work
-        self._has_left(stream)
+        self.left(stream)
         ward = self._wards.get(stream)
         if ward is None:
             if not self.stopping and self.table.get(stream) is None:
@@ -305,6 +299,7 @@ class StreamDuty:
             return
         if ward.phase == "running" and message.result.state == "done":
             ward.over = True
+            self.gate.forget(stream)
         elif ward.phase == "running":
             self.gate.failed(stream, message.result.cause or "failed", self.clock.monotonic_s())
         ward.phase, ward.gone = "idle", False
@@ -315,7 +310,7 @@ class StreamDuty:
 
     def resumed(self, order: Order) -> None:
         """Its child died: it is claimed again and goes to another."""
-        self._has_left(order.work)
+        self.left(order.work)
         ward = self._wards.get(order.work)
         if ward is not None:
             ward.phase, ward.gone = "idle", False
@@ -323,19 +318,16 @@ class StreamDuty:
 
     def given_up(self, order: Order, deaths: int) -> None:
         """Its children died too often: it is tried again, rarely."""
-        self._has_left(order.work)
+        message = f"the process that read it died {deaths} times: it is tried again later"
+        self.refused(order, message, "child_died")
+
+    def refused(self, order: Order, message: str, cause: str) -> None:
+        """It cannot be done now, with these models for instance: it is tried again, rarely."""
+        self.left(order.work)
         ward = self._wards.get(order.work)
         if ward is not None:
             ward.phase, ward.gone = "idle", False
-            self.gate.failed(order.work, "child_died", self.clock.monotonic_s())
-            message = f"the process that read it died {deaths} times: it is tried again later"
-            self.notices.say(order.work, "failed", message, cause="child_died")
-
-    def refused(self, order: Order, message: str, cause: str) -> None:
-        """It cannot be done with its models."""
-        ward = self._wards.get(order.work)
-        if ward is not None:
-            ward.phase, ward.over = "idle", True
+            self.gate.failed(order.work, cause, self.clock.monotonic_s())
             self.notices.say(order.work, "failed", message, cause=cause)
 
     def ticked(self, tick: StreamTick) -> None:
@@ -344,6 +336,9 @@ class StreamDuty:
         if ward is None:
             return
         now_s = self.clock.monotonic_s()
+        if ward.since_s is not None and now_s >= ward.since_s + FORGIVEN_AFTER_S:
+            ward.since_s = None
+            self.crew.forgive(tick.work)
         if ward.last_tick is None or tick.decoded < ward.last_tick[1]:
             ward.last_tick = (now_s, tick.decoded)
         elif now_s - ward.last_tick[0] >= REMEASURE_S:
@@ -351,10 +346,9 @@ class StreamDuty:
             ward.fps = (tick.decoded - decoded) / (now_s - then_s)
             ward.last_tick = (now_s, tick.decoded)
 
-    def _has_left(self, stream: str) -> None:
-        for leaving in self._leaving:
-            leaving.streams.discard(stream)
-        self._tell_left()
+    def left(self, stream: str) -> None:
+        """No child has it any more."""
+        self._departures.left(stream)
 
 
 def _demand(ward: _Ward) -> Demand:

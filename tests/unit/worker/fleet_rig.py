@@ -196,12 +196,13 @@ def rigs(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         name: str = "w",
         children: int = 1,
         wrap: Callable[[Bus], Any] = lambda bus: bus,
+        drain_s: float = 5.0,
         **fleet: Any,
     ) -> Rig:
         config = Config(
             bus=f"sqlite:///{tmp_path / 'bus.db'}",
             topics=TopicSettings(partitions=4),
-            worker=WorkerSettings(children=children, streams_per_child=4, drain_timeout_s=5.0),
+            worker=WorkerSettings(children=children, streams_per_child=4, drain_timeout_s=drain_s),
             fleet=msgspec.convert({"session_timeout_s": 6.0} | fleet, FleetSettings),
         )
         bus = open_bus(config.bus)

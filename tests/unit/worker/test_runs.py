@@ -14,6 +14,7 @@ from streamer.bus.topics import key_of, outgoing, topics
 from streamer.clock import FakeClock
 from streamer.config import Config, TopicSettings
 from streamer.messages import RunRecord, RunState, SourceResult, decode
+from streamer.worker import runs
 from streamer.worker.runs import RunBook
 from tests.unit.worker.rig import config_for
 
@@ -187,4 +188,24 @@ def test_settings_are_told_without_addresses(config: Config) -> None:
     assert record.precision == "bf16"
     assert record.models["head"] == load_head(config.models.head)[0].model_id
     assert not any("secret" in value or "bus.db" in value for value in record.settings.values())
+    bus.close()
+
+
+def test_a_run_that_lasts_keeps_a_bounded_record_and_others_are_let_go_of(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "MOST_SOURCES", 3)
+    clock = FakeClock()
+    bus = open_bus(config.bus)
+    book = RunBook(config, bus, clock, lasting="mine")
+    book.note("mine", result("steady", "running"))
+    for n in range(5):
+        book.note_all({("mine", f"s{n}"): result(f"s{n}", "done"), (f"job-{n}", "file"): result("file", "done")})
+        book.write({})
+        clock.advance(5)
+    assert book.runs == ("mine",)
+    book.close({})
+    newest = {record.run: record for record in written(bus, config)}
+    assert [source.stream for source in newest["mine"].sources] == ["steady", "s3", "s4"]
+    assert all(newest[f"job-{n}"].state == "done" for n in range(5))
     bus.close()

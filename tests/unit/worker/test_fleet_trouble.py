@@ -1,0 +1,366 @@
+"""What a member of the fleet makes of bad luck: children that die or are late, refusals, changes of mind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from streamer.bus.protocol import Bus, Outgoing, Placed, Producer
+from streamer.errors import DeliveryFailed, ModelError, WorkerNotStarted
+from streamer.fleet import records, starts
+from streamer.messages import JobCancel
+from streamer.worker import crew, fleet_worker
+from streamer.worker.link import Change, Ended, Fatal, Message, Open, Release, Start, Stop, Tick
+from streamer.worker.membership import Assigned, Lost, Records, Revoked, _Listener
+from tests.unit.worker.fleet_rig import Actors, Rig, ended, good
+
+
+def stubborn(children: Actors, child: int, message: Message) -> None:
+    """A child that lets go of nothing by itself."""
+    if not isinstance(message, Release):
+        good(children, child, message)
+
+
+def revoke(one: Rig, topic: str, *partitions: int) -> threading.Event:
+    done = threading.Event()
+    one.children.post(Revoked(topic, frozenset(partitions), None, done))
+    return done
+
+
+def remove(one: Rig, stream: str) -> None:
+    one.write(records.stream_removal(stream, one.config.topics))
+
+
+# -- partitions that leave ----------------------------------------------------------------------------------------
+
+
+def test_what_is_late_in_being_handed_over_counts_as_lost() -> None:
+    told: list[Any] = []
+
+    def post(event: Any) -> None:
+        told.append(event)
+        if isinstance(event, Lost):
+            event.done.set()
+
+    _Listener("affect.jobs", post, hand_over_s=0.05).revoked(frozenset({1, 2}), None)
+    assert [(type(event), event.partitions) for event in told] == [(Revoked, {1, 2}), (Lost, {1, 2})]
+
+
+def test_streams_that_leave_are_discarded_where_they_are_lost_meanwhile(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    first, second = revoke(one, "affect.streams", *range(4)), threading.Event()
+    one.children.post(Lost("affect.streams", frozenset(range(4)), second))
+    one.wait(lambda: one.releases("door") == ["hand_over", "discard"], "nothing more is published")
+    assert not any(event.is_set() for event in (first, second))
+    one.children.say(0, ended("door"))
+    one.wait(lambda: first.is_set() and second.is_set(), "both are answered")
+
+
+def test_partitions_leave_although_the_child_dies(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.add("door")
+    one.submit("j1")
+    one.wait(lambda: one.opens("door") and one.opens("job:j1"), "both are opened")
+    done = [revoke(one, "affect.streams", *range(4)), revoke(one, "affect.jobs", 3)]
+    one.wait(lambda: one.releases("job:j1") and one.releases("door"), "both are to leave")
+    one.children.die(0)
+    one.wait(lambda: all(event.is_set() for event in done), "both have left")
+    one.add("other")
+    assert len(one.opens("job:j1")) == 1, "a job of a partition that left is not begun again"
+
+
+def test_partitions_leave_although_the_models_fail(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.add("door", model="fer")
+    one.wait(lambda: one.opens("door"), "it is opened")
+    done = revoke(one, "affect.streams", *range(4))
+    one.wait(lambda: one.releases("door"), "it is to leave")
+    one.children.say(0, Fatal(cause="model", message="out of memory"))
+    one.wait(done.is_set, "it has left")
+
+
+def test_a_worker_that_leaves_waits_for_no_child_that_died(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=300.0)
+    one.add("door")
+    one.submit("j1")
+    one.wait(lambda: one.opens("door") and one.opens("job:j1"), "both are opened")
+    one.worker.interrupt()
+    one.wait(lambda: one.releases("job:j1") and one.releases("door"), "both are to leave")
+    one.children.die(0)
+    one.thread.join(20)
+    assert not one.thread.is_alive()
+
+
+# -- changes of mind ----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_comes_back_waits_until_its_child_has_let_go(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    remove(one, "door")
+    one.wait(lambda: one.releases("door"), "it is let go of")
+    one.add("door", source="testsrc://64x48@7")
+    one.add("next")
+    one.wait(lambda: one.opens("next"), "what came later is opened")
+    assert len(one.opens("door")) == 1
+    one.children.say(0, ended("door"))
+    [first, second] = one.wait(lambda: len(one.opens("door")) == 2 and one.opens("door"), "it is opened again")
+    assert second.epoch > first.epoch
+    assert second.url != first.url
+
+
+def test_a_job_that_comes_back_waits_until_its_child_has_let_go(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.submit("j1")
+    one.wait(lambda: one.opens("job:j1"), "it is opened")
+    partitions = frozenset({3})
+    one.children.post(Lost("affect.jobs", partitions, threading.Event()))
+    one.wait(lambda: one.releases("job:j1") == ["discard"], "it is let go of")
+    jobs = one.worker._jobs
+    one.children.post(Assigned("affect.jobs", partitions))
+    bus = jobs.desk.bus
+    [record] = bus.latest("affect.jobs", 3).values()
+    one.children.post(Records("affect.jobs", [record], partitions))
+    one.submit("j2", partition=4)
+    one.wait(lambda: one.opens("job:j2"), "what came later is opened")
+    assert len(one.opens("job:j1")) == 1
+    one.children.say(0, ended("job:j1"))
+    one.wait(lambda: len(one.opens("job:j1")) == 2, "it is opened again")
+
+
+def test_a_stream_that_ended_begins_again_when_it_is_wanted_otherwise(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    one.children.say(0, ended("door", "done"))
+    one.wait(lambda: "door" not in one.worker._crew.orders, "it has ended")
+    one.add("door", sample_fps=2.0)
+    [_, second] = one.wait(lambda: len(one.opens("door")) == 2 and one.opens("door"), "it is opened again")
+    assert second.sample_fps == 2.0
+
+
+def test_a_cancelled_job_whose_child_dies_is_over(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.submit("j1")
+    one.wait(lambda: one.opens("job:j1"), "it is opened")
+    one.write(records.job_cancel(JobCancel(job="j1"), 3, one.config.topics))
+    one.wait(lambda: one.releases("job:j1"), "it is to end")
+    one.children.die(0)
+    one.wait(lambda: [s for s in one.job_statuses("j1") if s.state == "cancelled"], "it is cancelled")
+
+
+# -- a bus that refuses or is slow --------------------------------------------------------------------------------
+
+
+@dataclass
+class Moody:
+    """A bus whose appends fail, or wait, as long as a test says so."""
+
+    bus: Bus
+    refuses: int = 0
+    free: threading.Event = field(default_factory=threading.Event)
+    appends: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bus, name)
+
+    def producer(self, transactional_id: str | None = None) -> Any:
+        return MoodyProducer(self, self.bus.producer(transactional_id))
+
+
+@dataclass
+class MoodyProducer:
+    mood: Moody
+    producer: Producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.producer, name)
+
+    def append(self, out: Sequence[Outgoing], timeout_s: float) -> list[Placed]:
+        mood = self.mood
+        mood.appends += 1
+        if mood.refuses:
+            mood.refuses -= 1
+            raise DeliveryFailed("not today")
+        assert mood.free.wait(20)
+        return self.producer.append(out, timeout_s)
+
+
+def moody(made: list[Moody], *, refuses: int = 0, free: bool = True) -> Callable[[Bus], Moody]:
+    def wrap(bus: Bus) -> Moody:
+        made.append(Moody(bus, refuses))
+        if free:
+            made[0].free.set()
+        return made[0]
+
+    return wrap
+
+
+def test_a_claim_that_was_refused_is_tried_again(rig: Callable[..., Rig]) -> None:
+    one = rig(wrap=moody([], refuses=2))
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+
+
+def test_a_notice_that_was_refused_is_tried_again(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamer.worker.notices.REFUSED_PAUSE_S", 0.1, raising=False)
+    one = rig(wrap=moody([], refuses=2))
+    one.add("door", paused=True)
+    one.wait(lambda: one.statuses("door"), "it says that it is paused")
+
+
+def test_a_stream_paused_while_its_claim_is_under_way_runs_when_it_is_resumed(rig: Callable[..., Rig]) -> None:
+    moods: list[Moody] = []
+    one = rig(wrap=moody(moods, free=False))
+    one.add("door")
+    one.wait(lambda: moods[0].appends, "it is being claimed")
+    one.add("door", paused=True)
+    one.wait(lambda: one.worker._streams.table.all()[0].definition.paused, "it is paused")
+    moods[0].free.set()
+    one.wait(lambda: one.statuses("door"), "it says that it is paused")
+    one.add("door", paused=False)
+    one.wait(lambda: one.worker._crew.orders, "it runs")
+    one.wait(lambda: one.opens("door"), "it runs")
+
+
+def test_while_the_bus_is_away_nothing_piles_up(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_worker, "LOOK_INTERVAL_S", 0.02)
+    monkeypatch.setattr("streamer.worker.notices.REPEAT_S", 0.02)
+    moods: list[Moody] = []
+    one = rig(wrap=moody(moods))
+    one.add("door", paused=True)
+    one.wait(lambda: one.statuses("door"), "it says that it is paused")
+    moods[0].free.clear()
+    seen = moods[0].appends
+    one.wait(lambda: moods[0].appends > seen, "the bus does not answer")
+    looks = iter(range(10**6))
+    monkeypatch.setattr(one.worker._crew, "end_the_hung", lambda: next(looks))
+    one.wait(lambda: next(looks) > 100, "the worker looked around often")
+    assert one.worker._desk._tasks.qsize() < 10
+    moods[0].free.set()
+
+
+# -- children that cannot go on -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", ["model", "topic_missing", "bus_unavailable"])
+def test_a_child_that_fails_after_running_well_is_replaced(rig: Callable[..., Rig], cause: str) -> None:
+    one = rig()
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    one.wait(lambda: one.worker._crew.any_ready, "its child was ready")
+    one.children.say(0, Fatal(cause=cause, message="for now"))
+    one.children.die(0, 1)
+    one.wait(lambda: len(one.opens("door")) == 2, "another child has it")
+
+
+def test_a_worker_whose_models_do_not_open_ends(rig: Callable[..., Rig]) -> None:
+    def hopeless(children: Actors, child: int, message: Message) -> None:
+        if isinstance(message, Start):
+            children.say(child, Fatal(cause="model", message="no weights"))
+            children.die(child, 1)
+
+    one = rig(hopeless)
+    one.add("door")
+    one.thread.join(20)
+    [error] = one.failures
+    assert isinstance(error, ModelError)
+
+
+def test_a_machine_without_room_for_a_child_is_tried_again(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = rig()
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    one.wait(lambda: one.worker._crew.any_ready, "its child was ready")
+    start, failures = one.children.start, [1]
+
+    def full(message: Start) -> int:
+        if failures:
+            failures.pop()
+            raise WorkerNotStarted("no memory")
+        return start(message)
+
+    monkeypatch.setattr(one.children, "start", full)
+    one.children.die(0)
+    one.wait(lambda: len(one.opens("door")) == 2, "another child has it")
+    assert not failures
+
+
+def test_models_that_failed_are_tried_again(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "PERMANENT_PAUSE_S", 0.2)
+    failures = [1]
+
+    def picky(children: Actors, child: int, message: Message) -> None:
+        if isinstance(message, Open) and failures:
+            failures.pop()
+            children.say(child, Fatal(cause="model", message="not fetched yet"))
+            children.die(child, 1)
+        else:
+            good(children, child, message)
+
+    one = rig(picky)
+    one.add("door", model="fer")
+    one.wait(lambda: len(one.opens("door")) == 2, "it is opened again")
+
+
+def test_a_child_for_other_models_leaves_when_nobody_needs_it(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "SPARE_FOR_S", 0.2, raising=False)
+    monkeypatch.setattr(fleet_worker, "LOOK_INTERVAL_S", 0.05)
+
+    def ticking(children: Actors, child: int, message: Message) -> None:
+        good(children, child, message)
+        if isinstance(message, Open):
+            children.say(child, Tick(streams=(), published=0, stage_s={}))
+
+    one = rig(ticking)
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    one.submit("j1", model="fer")
+    one.wait(lambda: one.opens("job:j1"), "the job is opened")
+    other = one.children.starts[-1].child
+    one.children.say(other, ended("job:j1", "done", job_state="done"))
+    one.wait(lambda: other not in one.children, "its child has left")
+    assert [number for number, message in one.children.told if isinstance(message, Stop)] == [other]
+    one.submit("j2", model="fer")
+    one.wait(lambda: one.opens("job:j2"), "another is started when there is need")
+
+
+def test_a_rate_that_changed_before_the_source_was_open_is_told_then(rig: Callable[..., Rig]) -> None:
+    late: list[Message] = []
+
+    def slow(children: Actors, child: int, message: Message) -> None:
+        if isinstance(message, Open) and not late:
+            late.append(message)
+        else:
+            good(children, child, message)
+
+    one = rig(slow)
+    one.add("door")
+    one.wait(lambda: late, "the stream is being opened")
+    one.add("door", sample_fps=1.0)
+    one.wait(lambda: one.children.of(Change), "the rate changes")
+    good(one.children, 0, late[0])
+    one.wait(lambda: len(one.children.of(Change)) == 2, "a child that was not there yet hears of it")
+
+
+def test_an_end_of_a_life_before_is_nobodys(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    one.add("door")
+    one.wait(lambda: one.opens("door"), "the stream is opened")
+    one.children.say(1, ended("door"))
+    one.children.say(0, ended("unknown"))
+    one.add("next")
+    one.wait(lambda: one.opens("next"), "it goes on")
+    assert len(one.opens("door")) == 1
+    assert one.children.of(Ended) == []

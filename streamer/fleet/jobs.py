@@ -59,6 +59,7 @@ class JobBook:
     _partitions: dict[int, _Partition] = field(default_factory=dict)
     _entries: dict[str, JobEntry] = field(default_factory=dict)
     _statuses: dict[str, tuple[int, JobStatus]] = field(default_factory=dict)
+    _over: dict[str, int] = field(default_factory=dict)
     _cancels: dict[str, int] = field(default_factory=dict)
     _running: set[str] = field(default_factory=set)
 
@@ -109,13 +110,18 @@ class JobBook:
 
     def note(self, status: JobStatus, partition: int) -> None:
         """This is the newest status of a job; say so for those we write ourselves too."""
-        self._statuses[status.job] = (partition, status)
+        if status.state in JOB_OVER:  # there may be very many, and no more is asked of them
+            self._statuses.pop(status.job, None)
+            self._over[status.job] = partition
+        else:
+            self._statuses[status.job] = (partition, status)
+            self._over.pop(status.job, None)
         entry = self._entries.get(status.job)
         if entry is not None and self._is_over(entry.job) and status.job not in self._running:
             self.ended(status.job)
 
     def status(self, job: str) -> JobStatus | None:
-        """The newest status known of a job."""
+        """The newest status known of a job; None of one that is over."""
         known = self._statuses.get(job)
         return known[1] if known else None
 
@@ -151,6 +157,15 @@ class JobBook:
         if entry is not None:
             self._partitions[entry.partition].unfinished.pop(entry.record.offset, None)
 
+    def hold(self, entry: JobEntry) -> None:
+        """As `ended`, but the bus does not say so yet: its record is not done with until `release`."""
+        self._running.discard(entry.job.job)
+        self._entries.pop(entry.job.job, None)
+
+    def release(self, entry: JobEntry) -> None:
+        """The record of a job that was held is done with."""
+        self._partitions[entry.partition].unfinished.pop(entry.record.offset, None)
+
     def cancelled(self) -> list[JobEntry]:
         """The jobs that are not over and are not wanted any more, running ones too: see `is_running`."""
         return [entry for job in sorted(self._cancels) if (entry := self._entries.get(job)) is not None]
@@ -163,12 +178,12 @@ class JobBook:
         """A job that is not over."""
         return self._entries.get(job)
 
-    def lowest_unfinished(self, partition: int) -> int | None:
-        """The next offset to commit; None where no record of the partition was taken yet."""
+    def lowest_unfinished(self, partition: int, done: Collection[int] = ()) -> int | None:
+        """The next offset to commit, also once those of `done` are; None where no record was taken yet."""
         known = self._partitions.get(partition)
         if known is None or known.next is None:
             return None
-        return min(known.unfinished, default=known.next)
+        return min((offset for offset in known.unfinished if offset not in done), default=known.next)
 
     def positions(self) -> dict[int, int]:
         """`lowest_unfinished` of every partition that has one."""
@@ -187,6 +202,7 @@ class JobBook:
             del self._entries[entry.job.job]
             self._running.discard(entry.job.job)
         self._statuses = {job: known for job, known in self._statuses.items() if known[0] not in partitions}
+        self._over = {job: partition for job, partition in self._over.items() if partition not in partitions}
         self._cancels = {job: partition for job, partition in self._cancels.items() if partition not in partitions}
         for partition in partitions:
             self._partitions.pop(partition, None)
@@ -208,4 +224,4 @@ class JobBook:
 
     def _is_over(self, job: Job) -> bool:
         status = self.status(job.job)
-        return status is not None and (status.state in JOB_OVER or status.attempt > job.attempt)
+        return job.job in self._over or (status is not None and status.attempt > job.attempt)

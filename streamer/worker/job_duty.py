@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamer import log
-from streamer.bus.protocol import GroupToken, Incoming, Load, Outgoing, Position
+from streamer.bus.protocol import GroupToken, Load, Position
 from streamer.bus.topics import partition_of, topics
 from streamer.clock import Clock
 from streamer.config import Config, with_models
@@ -29,12 +29,17 @@ from streamer.messages import JOB_OVER, JobStatus
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
+from streamer.worker.job_arrivals import Arrivals
+from streamer.worker.job_ends import JobEnds
 from streamer.worker.link import Ended, JobOrder, Positions, Release
 from streamer.worker.membership import Assigned, Lost, Records, Revoked
 from streamer.worker.orders import Order
 
 WORK_PREFIX = "job:"
 POSITIONS_INTERVAL_S = 1.0
+ALL_POSITIONS_INTERVAL_S = 30.0
+"""A child may have committed an older position last: all are told again now and then."""
+BEGIN_AGAIN_S = 1.0
 
 
 @dataclass(slots=True)
@@ -54,57 +59,42 @@ class JobDuty:
     token: GroupToken | None = None
     stopping: bool = False
     book: JobBook = field(init=False)
-    _reading: dict[int, list[Incoming]] = field(default_factory=dict)
-    _owned: set[int] = field(default_factory=set)
+    arrivals: Arrivals = field(init=False)
+    ends: JobEnds = field(init=False)
     _departures: Departures = field(default_factory=Departures)
     _told: dict[int, int] = field(default_factory=dict)
     _beginning: set[str] = field(default_factory=set)
     _cancelling: set[str] = field(default_factory=set)
     _next_positions_s: float = 0.0
+    _next_all_s: float = 0.0
+    _next_begin_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.book = JobBook(admission_of(self.config))
+        self.ends = JobEnds(self.config, self.desk, self.clock, self.book)
+        self.arrivals = Arrivals(
+            self.config,
+            self.desk,
+            self.clock,
+            job=lambda record: self._note(self.book.take(record)),
+            status=lambda record: self._note(self.book.take_status(record)),
+        )
 
     # -- what the group tells -------------------------------------------------------------------------------------
 
     def assigned(self, event: Assigned) -> None:
-        """Partitions are ours: what is said of their jobs is read before their jobs are looked at."""
-        self._owned |= event.partitions
-        topic, bus = topics(self.config.topics).jobs_status.name, self.desk.bus
-        for partition in sorted(event.partitions):
-            self._reading[partition] = []
-
-            def read(partition: int = partition) -> dict[bytes, Incoming]:
-                # Settled: an earlier owner may have a transaction open that holds the end of a job.
-                return bus.latest(topic, partition, settled=True)
-
-            def then(found: dict[bytes, Incoming], partition: int = partition) -> None:
-                self._statuses_read(partition, found)
-
-            self.desk.do(read, then)
-
-    def _statuses_read(self, partition: int, found: dict[bytes, Incoming]) -> None:
-        waiting = self._reading.pop(partition, None)
-        if waiting is None:
-            return  # no longer ours
-        for record in found.values():
-            self._note(self.book.take_status(record))
-        for record in waiting:
-            self._take(record)
+        """Partitions are ours."""
+        self.arrivals.begin(event.partitions)
 
     def take(self, event: Records) -> None:
         """Records of the jobs' topic."""
         for record in event.records:
-            if record.partition in self._reading:
-                self._reading[record.partition].append(record)
-            elif record.partition in self._owned:
-                self._take(record)
+            self.arrivals.take_job(record)
 
     def take_statuses(self, event: Records) -> None:
         """Records of the statuses' topic, of all partitions: wishes to cancel above all."""
         for record in event.records:
-            if record.partition in self._owned and record.partition not in self._reading:
-                self._note(self.book.take_status(record))
+            self.arrivals.take_status(record)
 
     def joined(self, token: GroupToken) -> None:
         """Our membership has a new proof: children commit with it from now on."""
@@ -124,12 +114,12 @@ class JobDuty:
     def hand_over_all(self) -> None:
         """The worker leaves."""
         self.stopping = True
-        self._leave(frozenset(self._owned), threading.Event(), "hand_over")
+        self._leave(self.arrivals.owned, threading.Event(), "hand_over")
 
     @property
     def busy(self) -> bool:
-        """Whether a child still has a job that is to be let go of."""
-        return self._departures.busy
+        """Whether a child still has a job that is to be let go of, or an end is being written."""
+        return self._departures.busy or self.ends.busy
 
     def load(self, name: str) -> Load:
         """What waits and runs, by partition, and how much can be done at once."""
@@ -143,37 +133,46 @@ class JobDuty:
         if self.stopping:
             return
         now_s = self.clock.wall_s()
+        self.arrivals.read_again()
         for entry in self.book.cancelled():
             self._cancel(entry, now_s)
         here = sum(order.job is not None for order in self.crew.orders.values())
         free = self.slots - here - len(self._beginning)
-        if free > 0:
+        if free > 0 and self.token is not None and self.clock.monotonic_s() >= self._next_begin_s:
             due = self.book.due(now_s, free + here)
             # One that was another worker's meanwhile may still be ending here.
             fresh = [entry for entry in due if WORK_PREFIX + entry.job.job not in self.crew.orders]
             for entry in fresh[:free]:
-                self._begin(entry, now_s)
+                self._begin(entry, self.token, now_s)
+        self.ends.say(self.token)
         self._tell_positions()
 
-    def _begin(self, entry: JobEntry, now_s: float) -> None:
+    def _begin(self, entry: JobEntry, token: GroupToken, now_s: float) -> None:
         job = entry.job
         last = self.book.status(job.job)
         self.book.started(job.job)
         if last is not None and is_poisonous(job, last):
-            self._end(entry, poisonous(entry, last, now_s))
+            self.ends.add(entry, poisonous(entry, last, now_s))
             return
-        state = topics(self.config.topics).archive_state
-        bus, settings = self.desk.bus, self.config.topics
+        state, settings, worker = topics(self.config.topics).archive_state, self.config.topics, self.worker
+        bus, desk = self.desk.bus, self.desk
+        position = self.book.lowest_unfinished(entry.partition)
+        assert position is not None, "a job that is due was taken from its partition"
+        # With the position, so that nobody says it of a job that is another worker's by now.
+        place = Position(token, ((topics(settings).jobs.name, entry.partition, position),))
         self._beginning.add(job.job)
+        status: JobStatus | None = None
 
         def begin() -> JobStatus:
-            known = last is not None and last.state_from is not None
-            state_from = None if known else bus.end_offset(state.name, partition_of(job.stream, state.partitions))
-            status = begun(job, last, self.worker, now_s, state_from)
-            self.desk.append_now([records.job_status(status, entry.partition, settings)])
+            nonlocal status
+            if status is None:
+                known = last is not None and last.state_from is not None
+                state_from = None if known else bus.end_offset(state.name, partition_of(job.stream, state.partitions))
+                status = begun(job, last, worker, now_s, state_from)
+            desk.commit_now([records.job_status(status, entry.partition, settings)], place)
             return status
 
-        self.desk.do(begin, lambda status: self._begun(entry, status), lambda error: self._not_begun(entry, error))
+        desk.do(begin, lambda status: self._begun(entry, status), lambda error: self._not_begun(entry, error))
 
     def _begun(self, entry: JobEntry, status: JobStatus) -> None:
         job = entry.job
@@ -198,9 +197,11 @@ class JobDuty:
         self.crew.add(order)
 
     def _not_begun(self, entry: JobEntry, error: StreamerError) -> None:
-        log.error("job.not_begun", job=entry.job.job, reason=str(error))
+        log.warning("job.not_begun", job=entry.job.job, reason=str(error))
         self._beginning.discard(entry.job.job)
-        self.book.stopped(entry.job.job)
+        self._next_begin_s = self.clock.monotonic_s() + BEGIN_AGAIN_S
+        if self.book.get(entry.job.job) is entry:
+            self.book.stopped(entry.job.job)
 
     def _cancel(self, entry: JobEntry, now_s: float) -> None:
         job = entry.job.job
@@ -210,37 +211,10 @@ class JobDuty:
             self.book.stopped(job)
         if not self.book.is_running(job):
             last = self.book.status(job) or first_status(entry.job)
-            self._end(entry, cancelled(last, now_s))
+            self.ends.add(entry, cancelled(last, now_s))
         elif work in self.crew.orders and work not in self._cancelling:
             self._cancelling.add(work)
             self.crew.release(work, Release(work=work, how="cancel"))
-
-    def _end(self, entry: JobEntry, end: JobEnd) -> None:
-        """Write, with the position, what becomes of a job that no child has."""
-        settings, job = self.config.topics, entry.job.job
-        out: list[Outgoing] = [records.job_status(end.status, entry.partition, settings)]
-        if end.again is not None:
-            out.append(records.job(end.again, entry.partition, settings))
-        if end.letter is not None:
-            out.append(records.dead_letter(end.letter, settings))
-        if end.status.state == "cancelled":
-            out.append(records.job_cancel_done(job, entry.partition, settings))
-        self.book.ended(job)
-        self.book.note(end.status, entry.partition)
-        position = self.book.lowest_unfinished(entry.partition)
-        if self.token is None or position is None:
-            self.desk.append(out)
-            return
-        place = (topics(settings).jobs.name, entry.partition, position)
-        log.info("job.ends", job=job, state=end.status.state, cause=end.status.cause)
-        self.desk.commit(out, Position(self.token, (place,)), lambda _: None, lambda error: self._unsaid(job, error))
-
-    def _unsaid(self, job: str, error: StreamerError) -> None:
-        """The group moved on: whoever owns the partition now finds the job as it was."""
-        log.warning("job.end_unsaid", job=job, reason=str(error))
-
-    def _take(self, record: Incoming) -> None:
-        self._note(self.book.take(record))
 
     def _note(self, rejected: Rejected | None) -> None:
         if rejected is not None:
@@ -256,6 +230,9 @@ class JobDuty:
         if now_s < self._next_positions_s:
             return
         self._next_positions_s = now_s + POSITIONS_INTERVAL_S
+        if now_s >= self._next_all_s:
+            self._next_all_s = now_s + ALL_POSITIONS_INTERVAL_S
+            self._told.clear()
         positions = self.book.positions()
         moved = {at: offset for at, offset in positions.items() if self._told.get(at) != offset}
         if moved:
@@ -265,9 +242,9 @@ class JobDuty:
 
     def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
         self.book.drop(partitions)
-        self._owned -= partitions
+        self.arrivals.drop(partitions)
+        self.ends.drop(partitions)
         for partition in partitions:
-            self._reading.pop(partition, None)
             self._told.pop(partition, None)
         theirs = [work for work, order in self.crew.orders.items() if order.job and order.job.partition in partitions]
         self._departures.begin([work for work in theirs if self.crew.release(work, Release(work=work, how=how))], done)
@@ -285,8 +262,8 @@ class JobDuty:
         self.left(order.work)
         job = order.job.job.job
         entry = self.book.get(job)
-        if entry is None:
-            return
+        if entry is None or entry.job.attempt != order.job.job.attempt:
+            return  # another worker's, or it was for a while and got on there
         now_s = self.clock.wall_s()
         last = self.book.status(job) or order.job.status
         result = message.result
@@ -297,7 +274,7 @@ class JobDuty:
                 self.desk.append([records.job_cancel_done(job, entry.partition, self.config.topics)])
         elif message.already_done:
             state: Literal["done", "failed"] = "failed" if result.state == "failed" else "done"
-            self._end(entry, JobEnd(over(last, state, now_s, result.cause, result.message)))
+            self.ends.add(entry, JobEnd(over(last, state, now_s, result.cause, result.message)))
         elif result.state == "failed":
             self._fail(entry, last, result.cause or "failed", result.message or "it failed.")
         else:
@@ -320,8 +297,8 @@ class JobDuty:
         assert order.job is not None, "a job's order has a job"
         self.left(order.work)
         entry = self.book.get(order.job.job.job)
-        if entry is not None:
+        if entry is not None and entry.job.attempt == order.job.job.attempt:
             self._fail(entry, self.book.status(entry.job.job) or order.job.status, cause, message)
 
     def _fail(self, entry: JobEntry, last: JobStatus, cause: str, message: str) -> None:
-        self._end(entry, failed(entry, last, cause, message, self.config.fleet, self.clock.wall_s(), self.rng))
+        self.ends.add(entry, failed(entry, last, cause, message, self.config.fleet, self.clock.wall_s(), self.rng))

@@ -48,6 +48,28 @@ def test_the_position_is_the_lowest_unfinished_and_behind_the_last_when_none_is(
     assert book.counts() == {0: 0}
 
 
+def test_a_job_whose_end_is_not_on_the_bus_holds_the_position(book: JobBook) -> None:
+    for offset, name in ((4, "a"), (5, "b")):
+        book.take(job_record(make_job(name), offset))
+    entry = book.get("a")
+    assert entry is not None
+    book.hold(entry)
+    book.note(msgspec.structs.replace(first_status(entry.job), state="retrying", attempt=2), entry.partition)
+    assert ids(book) == ["b"]
+    assert (book.lowest_unfinished(0), book.lowest_unfinished(0, {4})) == (4, 5)
+    book.take(job_record(make_job("a", attempt=2), 6))
+    assert ids(book) == ["b", "a"]
+    book.release(entry)
+    assert book.lowest_unfinished(0) == 5
+
+
+def test_of_jobs_that_are_over_little_is_kept(book: JobBook) -> None:
+    book.take_status(status_record(msgspec.structs.replace(first_status(make_job("a")), state="done")))
+    assert book.status("a") is None
+    book.take(job_record(make_job("a"), 0))
+    assert ids(book) == []
+
+
 def test_a_job_that_is_over_or_has_a_later_attempt_is_not_done_again(book: JobBook) -> None:
     done = msgspec.structs.replace(first_status(make_job("done")), state="done")
     later = msgspec.structs.replace(first_status(make_job("later")), state="retrying", attempt=2)

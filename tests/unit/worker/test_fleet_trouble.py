@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from streamer.bus.protocol import Bus, Outgoing, Placed, Producer
-from streamer.errors import DeliveryFailed, ModelError, WorkerNotStarted
+from streamer.bus.protocol import Bus, Outgoing, Placed, Position, Producer
+from streamer.errors import BusError, DeliveryFailed, Fenced, ModelError, WorkerNotStarted
 from streamer.fleet import records, starts
 from streamer.messages import JobCancel
 from streamer.worker import crew, fleet_worker
@@ -29,6 +29,12 @@ def revoke(one: Rig, topic: str, *partitions: int) -> threading.Event:
     done = threading.Event()
     one.children.post(Revoked(topic, frozenset(partitions), None, done))
     return done
+
+
+def attempt_of(one: Rig, job: str) -> int:
+    order = one.opens(f"job:{job}")[-1].job
+    assert order is not None
+    return order.job.attempt
 
 
 def remove(one: Rig, stream: str) -> None:
@@ -161,15 +167,26 @@ def test_a_cancelled_job_whose_child_dies_is_over(rig: Callable[..., Rig]) -> No
 
 @dataclass
 class Moody:
-    """A bus whose appends fail, or wait, as long as a test says so."""
+    """A bus whose appends fail, or wait, as long as a test says so; commits and reads fail as `plan` says."""
 
     bus: Bus
     refuses: int = 0
+    commits: list[BusError | None] = field(default_factory=list)
+    reads: list[BusError] = field(default_factory=list)
+    late: threading.Event | None = None
     free: threading.Event = field(default_factory=threading.Event)
     appends: int = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.bus, name)
+
+    def latest(self, *place: Any, **how: Any) -> Any:
+        if self.reads and how.get("settled"):
+            raise self.reads.pop()
+        found = self.bus.latest(*place, **how)
+        if self.late is not None and how.get("settled"):
+            assert self.late.wait(20)
+        return found
 
     def producer(self, transactional_id: str | None = None) -> Any:
         return MoodyProducer(self, self.bus.producer(transactional_id))
@@ -191,6 +208,12 @@ class MoodyProducer:
             raise DeliveryFailed("not today")
         assert mood.free.wait(20)
         return self.producer.append(out, timeout_s)
+
+    def commit(self, out: Sequence[Outgoing], position: Position | None = None) -> None:
+        error = self.mood.commits.pop(0) if self.mood.commits else None
+        if error is not None:
+            raise error
+        self.producer.commit(out, position)
 
 
 def moody(made: list[Moody], *, refuses: int = 0, free: bool = True) -> Callable[[Bus], Moody]:
@@ -245,6 +268,101 @@ def test_while_the_bus_is_away_nothing_piles_up(rig: Callable[..., Rig], monkeyp
     one.wait(lambda: next(looks) > 100, "the worker looked around often")
     assert one.worker._desk._tasks.qsize() < 10
     moods[0].free.set()
+
+
+def test_a_failure_that_a_sharing_out_kept_from_the_bus_is_told_again(rig: Callable[..., Rig]) -> None:
+    moods: list[Moody] = []
+    one = rig(wrap=moody(moods), job_retry_s=0.1)
+    moods[0].commits = [None, Fenced("a new generation"), Fenced("a new generation")]
+    one.submit("j1")
+    one.wait(lambda: one.opens("job:j1"), "it is opened")
+    positions: set[int | None] = set()
+    one.children.say(0, ended("job:j1", "failed", "unreachable"))
+
+    def refused_twice() -> bool:
+        positions.add(one.worker._jobs.book.lowest_unfinished(3))
+        return not moods[0].commits
+
+    one.wait(refused_twice, "the bus refuses twice")
+    assert positions == {0}, "nobody goes past a job whose failure is not on the bus"
+    one.wait(lambda: len(one.opens("job:j1")) == 2, "it is tried again")
+    assert attempt_of(one, "j1") == 2
+    assert one.worker._jobs.book.lowest_unfinished(3) == 1
+
+
+def test_an_end_that_can_never_be_written_holds_up_no_other(rig: Callable[..., Rig]) -> None:
+    moods: list[Moody] = []
+    one = rig(stubborn, drain_s=0.5, wrap=moody(moods), job_slots=1)
+    one.submit("running")
+    one.wait(lambda: one.opens("job:running"), "a job has the only slot")
+    refused = DeliveryFailed("too large", (0,))
+    moods[0].commits = [refused, refused]
+    for job in ("j1", "j2"):
+        one.write(records.job_cancel(JobCancel(job=job), 3, one.config.topics))
+    one.submit("j1")
+    one.submit("j2")
+    one.wait(lambda: one.worker._jobs.book.lowest_unfinished(3) == 0 and not moods[0].commits, "both are refused")
+    one.wait(lambda: [s for s in one.job_statuses("j2") if s.state == "cancelled"], "the other is written")
+
+
+def test_a_job_whose_beginning_was_refused_is_begun_again(rig: Callable[..., Rig]) -> None:
+    moods: list[Moody] = []
+    one = rig(wrap=moody(moods))
+    moods[0].commits = [Fenced("a new generation"), DeliveryFailed("not today")]
+    one.submit("j1")
+    one.wait(lambda: one.opens("job:j1"), "it is opened")
+    assert one.job_statuses("j1")[-1].starts == 1
+
+
+def test_statuses_that_could_not_be_read_are_read_again(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamer.worker.job_arrivals.READ_AGAIN_S", 0.1)
+
+    def wrap(bus: Bus) -> Moody:
+        mood = Moody(bus, reads=[BusError("not today")])
+        mood.free.set()
+        return mood
+
+    one = rig(wrap=wrap)
+    for partition in range(64):
+        one.submit(f"j{partition}", partition=partition, not_before_s=4e9)
+    book = one.worker._jobs.book
+    one.wait(lambda: len(book.positions()) == 64, "all partitions are looked at")
+
+
+def test_a_wish_to_cancel_that_comes_while_statuses_are_read_is_heard(rig: Callable[..., Rig]) -> None:
+    late = threading.Event()
+    moods: list[Moody] = []
+
+    def wrap(bus: Bus) -> Moody:
+        moods.append(Moody(bus, late=late))
+        moods[0].free.set()
+        return moods[0]
+
+    one = rig(wrap=wrap)
+    one.submit("j1", partition=0)
+    one.wait(lambda: one.worker._jobs.arrivals.owned, "the partitions are being read")
+    one.write(records.job_cancel(JobCancel(job="j1"), 0, one.config.topics))
+    arrivals = one.worker._jobs.arrivals
+    one.wait(lambda: arrivals._reading[0].statuses, "the wish was heard")
+    late.set()
+    one.wait(lambda: [s for s in one.job_statuses("j1") if s.state == "cancelled"], "it is cancelled")
+    assert one.opens("job:j1") == []
+
+
+def test_a_failure_of_a_life_before_counts_against_no_later_attempt(rig: Callable[..., Rig]) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.submit("j1")
+    one.wait(lambda: one.opens("job:j1"), "it is opened")
+    one.children.post(Lost("affect.jobs", frozenset({3}), threading.Event()))
+    one.wait(lambda: one.releases("job:j1") == ["discard"], "it is let go of")
+    one.children.post(Assigned("affect.jobs", frozenset({3})))
+    one.submit("j1", attempt=2)  # another worker failed meanwhile
+    one.wait(lambda: one.worker._jobs.book.get("j1"), "the later attempt is here")
+    one.children.say(0, ended("job:j1", "failed", "unreachable"))
+    one.wait(lambda: len(one.opens("job:j1")) == 2, "it is begun")
+    assert attempt_of(one, "j1") == 2
 
 
 # -- children that cannot go on -----------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ time, until the loop has had everything of theirs committed.
 
 from __future__ import annotations
 
-import queue
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +18,9 @@ from streamer.errors import BusError, BusUnavailable, Fenced
 from streamer.worker.children import Posted
 
 POLL_S = 0.1
-LONGEST_PAUSE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+STEADY_S = 60.0
+"""A membership that lasted for so long is followed by the next after the shortest pause."""
 LOST_WITHIN_S = 1.0
 
 
@@ -73,6 +75,8 @@ class _Listener:
     topic: str
     post: Callable[[Posted], None]
     hand_over_s: float
+    forget: Callable[[frozenset[int]], None] = lambda _: None
+    """Is told of partitions that are ours no more, first of all."""
     waiting: set[int] = field(default_factory=set)
     """Partitions whose old records are still being read."""
 
@@ -82,6 +86,7 @@ class _Listener:
 
     def revoked(self, partitions: frozenset[int], token: GroupToken | None) -> None:
         self.waiting -= partitions
+        self.forget(partitions)
         done = threading.Event()
         self.post(Revoked(self.topic, partitions, token, done))
         if not done.wait(self.hand_over_s):
@@ -90,6 +95,7 @@ class _Listener:
 
     def lost(self, partitions: frozenset[int]) -> None:
         self.waiting -= partitions
+        self.forget(partitions)
         done = threading.Event()
         self.post(Lost(self.topic, partitions, done))
         done.wait(LOST_WITHIN_S)
@@ -119,8 +125,10 @@ class Membership:
         self._whole = whole
         self._instance = instance
         self._session_timeout_s = session_timeout_s
-        self._listener = _Listener(topic, post, hand_over_s)
-        self._commands: queue.SimpleQueue[Callable[[Member], None]] = queue.SimpleQueue()
+        self._listener = _Listener(topic, post, hand_over_s, self._forget)
+        self._announced = load
+        self._lock = threading.Lock()
+        self._offsets: dict[int, int] = {}
         self._closing = threading.Event()
         self._token: GroupToken | None = None
         self._away = False
@@ -130,18 +138,11 @@ class Membership:
     def announce(self, load: Load) -> None:
         """Tell the group what we carry and could carry."""
         self._load = load
-        self._commands.put(lambda member: member.announce(load))
 
     def commit(self, offsets: dict[int, int]) -> None:
         """Remember the next offsets of these partitions; a refusal means that somebody else will."""
-
-        def remember(member: Member) -> None:
-            try:
-                member.commit(offsets)
-            except Fenced as error:
-                log.info("position.fenced", topic=self._topic, reason=str(error))
-
-        self._commands.put(remember)
+        with self._lock:
+            self._offsets |= offsets
 
     def leave(self) -> None:
         """Leave the group: what is ours goes to others at once. The loop goes on hearing until `left`."""
@@ -153,33 +154,38 @@ class Membership:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        pause_s = 0.2
+        pause_s = FIRST_PAUSE_S
         while not self._closing.is_set():
+            began_s = time.monotonic()
             try:
-                member = self._bus.member(
-                    self._topic,
-                    self._group,
-                    self._listener,
-                    self._load,
-                    whole=self._whole,
-                    instance=self._instance,
-                    session_timeout_s=self._session_timeout_s,
-                )
+                self._be_member()
             except BusError as error:
                 self._note_away(error)
-                self._closing.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
-                continue
-            try:
-                self._stay(member)
-            except BusError as error:
-                self._note_away(error)
-                self._listener.lost(member.owned())
-            except Exception:
+            except Exception:  # a thread that died silently would leave the worker without its share for ever
                 log.error("membership.broke", topic=self._topic, exc_info=True)
-                self._listener.lost(member.owned())
-            finally:
-                member.close()
+            if time.monotonic() - began_s > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            self._closing.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+
+    def _be_member(self) -> None:
+        self._announced = self._load
+        member = self._bus.member(
+            self._topic,
+            self._group,
+            self._listener,
+            self._load,
+            whole=self._whole,
+            instance=self._instance,
+            session_timeout_s=self._session_timeout_s,
+        )
+        try:
+            self._stay(member)
+        except Exception:
+            self._listener.lost(member.owned())
+            raise
+        finally:
+            member.close()
 
     def _stay(self, member: Member) -> None:
         while not self._closing.is_set():
@@ -206,17 +212,27 @@ class Membership:
             self._post(Joined(self._topic, token))
 
     def _obey(self, member: Member) -> None:
-        while True:
-            try:
-                command = self._commands.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                command(member)
-            except BusUnavailable as error:
-                self._note_away(error)
-                self._commands.put(command)
-                return
+        if self._load != self._announced:
+            self._announced = self._load
+            member.announce(self._announced)
+        with self._lock:
+            offsets, self._offsets = self._offsets, {}
+        owned = member.owned()
+        offsets = {at: offset for at, offset in offsets.items() if at in owned}
+        if not offsets:
+            return
+        try:
+            member.commit(offsets)
+        except Fenced as error:
+            log.info("position.fenced", topic=self._topic, reason=str(error))
+        except BusUnavailable as error:
+            self._note_away(error)
+            with self._lock:  # newer ones may have come
+                self._offsets = offsets | self._offsets
+
+    def _forget(self, partitions: frozenset[int]) -> None:
+        with self._lock:
+            self._offsets = {at: offset for at, offset in self._offsets.items() if at not in partitions}
 
     def _note_away(self, error: BusError) -> None:
         if not self._away:

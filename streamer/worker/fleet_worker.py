@@ -39,6 +39,8 @@ from streamer.worker.streams import StageTotals, StreamView
 
 STEP_INTERVAL_S = 0.1
 LOOK_INTERVAL_S = 5.0
+JOBS_ANNOUNCED_S = 30.0
+"""Jobs come and go all the time, and each sharing-out makes every child wait for a newer membership."""
 KILLED_WITHIN_S = 10.0
 
 
@@ -111,6 +113,7 @@ class FleetWorker:
         )
         self._memberships: dict[str, Membership] = {}
         self._announced: dict[str, Load] = {}
+        self._next_announcement_s = 0.0
         self._follower: Follower | None = None
 
     def interrupt(self) -> None:
@@ -196,13 +199,17 @@ class FleetWorker:
         self._views = {work: view for work, view in self._views.items() if work in self._crew.orders}
         self._keep_books()
         names = topics(self._config.topics)
-        for topic, load in (
-            (names.streams.name, self._streams.load(self._name)),
-            (names.jobs.name, self._jobs.load(self._name)),
-        ):
-            if topic in self._memberships and load != self._announced[topic]:
-                self._announced[topic] = load
-                self._memberships[topic].announce(load)
+        self._announce(names.streams.name, self._streams.load(self._name))
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_announcement_s:
+            self._next_announcement_s = now_s + JOBS_ANNOUNCED_S
+            self._announce(names.jobs.name, self._jobs.load(self._name))
+
+    def _announce(self, topic: str, load: Load) -> None:
+        membership = self._memberships.get(topic)
+        if membership is not None and load != self._announced[topic]:
+            self._announced[topic] = load
+            membership.announce(load)
 
     def _keep_books(self) -> None:
         """Have the bus looked after and the run records written; what is under way already is not asked for again."""

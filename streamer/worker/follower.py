@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 
 from streamer import log
-from streamer.bus.protocol import Bus
+from streamer.bus.protocol import Bus, Consumer
 from streamer.errors import BusError
 from streamer.worker.children import Posted
 from streamer.worker.membership import Records
 
 POLL_S = 0.5
-LONGEST_PAUSE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class Follower:
@@ -34,25 +34,33 @@ class Follower:
         self._thread.join(2.0)
 
     def _run(self) -> None:
-        pause_s = 0.2
+        pause_s = FIRST_PAUSE_S
         while not self._closing.is_set():
             try:
                 consumer = self._bus.consumer([self._topic], group=None, start="latest")
+                pause_s = FIRST_PAUSE_S
+                try:
+                    self._follow(consumer)
+                finally:
+                    consumer.close()
             except BusError as error:
                 self._pause(error, pause_s)
-                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
-                continue
-            self.ready.set()
-            while not self._closing.is_set():
-                try:
-                    records = consumer.poll(POLL_S)
-                except BusError as error:
-                    self._pause(error, pause_s)
-                    continue
-                if records:
-                    self._post(Records(self._topic, records, frozenset()))
-            consumer.close()
+            except Exception as error:  # a thread that died silently would leave wishes unheard for ever
+                log.error("follower.broke", topic=self._topic, exc_info=True)
+                self._pause(error, pause_s)
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
-    def _pause(self, error: BusError, pause_s: float) -> None:
+    def _follow(self, consumer: Consumer) -> None:
+        self.ready.set()
+        while not self._closing.is_set():
+            try:
+                records = consumer.poll(POLL_S)
+            except BusError as error:
+                self._pause(error, FIRST_PAUSE_S)
+                continue
+            if records:
+                self._post(Records(self._topic, records, frozenset()))
+
+    def _pause(self, error: Exception, pause_s: float) -> None:
         log.info("follower.away", topic=self._topic, reason=str(error))
         self._closing.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from engines.errors import ModelUnavailable
 from engines.zoo import load
 from engines.zoo.sample import fetch_sample
 from tests.kafka.broker import bus_url, kafka_broker, kafka_url, prefix
+
+settings.register_profile("house", deadline=None)  # a busy machine is no failure
+settings.load_profile("house")
 
 __all__ = ["bus_url", "kafka_broker", "kafka_url", "models", "prefix"]
 

@@ -117,9 +117,9 @@ class Crew:
         """Let go of it. False when no child has it: then it is over at once."""
         child = self.child_of(work)
         if child is None:
-            order = self._orders.pop(work, None)
-            if order is not None:
-                self._group(order).placement.ended(work)
+            self._orders.pop(work, None)
+            for group in self._groups.values():  # it may be between two children: what is known of it goes too
+                group.placement.ended(work)
             return False
         self._children.tell(child, message)
         return True

@@ -21,7 +21,7 @@ from streamer.errors import BusFull, ModelError, StreamerError
 from streamer.fleet.capacity import Capacity
 from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
-from streamer.messages import SourceResult
+from streamer.worker.books import Books
 from streamer.worker.children import Children, Event
 from streamer.worker.crew import Crew
 from streamer.worker.desk import Desk, Done
@@ -31,7 +31,6 @@ from streamer.worker.link import Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.membership import Assigned, Joined, Lost, Membership, Records, Revoked
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order
-from streamer.worker.runs import RunBook
 from streamer.worker.signals import signals_to
 from streamer.worker.spools import Spools
 from streamer.worker.stream_duty import StreamDuty
@@ -70,13 +69,11 @@ class FleetWorker:
         n_children = config.worker.children or n_cores()
         self._live_run = f"{name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
         self._stages = StageTotals()
-        self._book = RunBook(config, bus, self._clock, lasting=self._live_run)
-        self._noted: dict[tuple[str, str], SourceResult] = {}
-        self._keeping_books = False
         self._views: dict[str, StreamView] = {}
         self._interrupts = 0
         self._fatal: StreamerError | None = None
         self._desk = Desk(bus, f"affect-streamer-{self._live_run}", self._children.post)
+        self._books = Books(config, self._desk, self._clock, self._live_run)
         self._crew = Crew(
             config,
             self._children,
@@ -197,7 +194,7 @@ class FleetWorker:
         self._crew.end_the_hung()
         self._crew.dismiss_the_spare()
         self._views = {work: view for work, view in self._views.items() if work in self._crew.orders}
-        self._keep_books()
+        self._books.keep(self._stages)
         names = topics(self._config.topics)
         self._announce(names.streams.name, self._streams.load(self._name))
         now_s = self._clock.monotonic_s()
@@ -210,26 +207,6 @@ class FleetWorker:
         if membership is not None and load != self._announced[topic]:
             self._announced[topic] = load
             membership.announce(load)
-
-    def _keep_books(self) -> None:
-        """Have the bus looked after and the run records written; what is under way already is not asked for again."""
-        if self._keeping_books:
-            return
-        self._keeping_books = True
-        noted, self._noted = self._noted, {}
-        seconds = dict(self._stages.seconds)
-
-        def keep() -> None:
-            self._bus.maintain()
-            self._book.note_all(noted)
-            self._book.write(seconds)
-
-        self._desk.do(keep, lambda _: self._kept(), self._kept)
-
-    def _kept(self, error: StreamerError | None = None) -> None:
-        self._keeping_books = False
-        if error is not None:
-            log.error("books.not_kept", cause=error.cause, reason=str(error))
 
     def happened(self, event: Event) -> None:
         """Another thread has something to tell."""
@@ -275,12 +252,12 @@ class FleetWorker:
         view.placed(restarts)
 
     def ready(self, message: Ready) -> None:
-        self._book.precision = message.precision
+        self._books.precision(message.precision)
 
     def opened(self, order: Order, message: Opened) -> None:
         view = self._views[order.work]
         view.opened(message)
-        self._note(view)
+        self._books.note(view)
         if order.job is None:
             self._streams.opened(order, message)
 
@@ -302,7 +279,7 @@ class FleetWorker:
         view = self._views.pop(order.work, None)
         if view is not None:
             view.ended(message, self._clock.wall_s())
-            self._note(view)
+            self._books.note(view)
         if order.job is None:
             self._streams.ended(order, message)
         else:
@@ -348,11 +325,6 @@ class FleetWorker:
             else:
                 self._jobs.refused(order, str(error), error.cause)
 
-    def _note(self, view: StreamView) -> None:
-        if not view.run:  # a file that could not be opened has no name for its run
-            return
-        self._noted[view.run, view.result.stream] = view.result
-
     # -- the end --------------------------------------------------------------------------------------------------
 
     def _hand_over(self) -> None:
@@ -383,13 +355,7 @@ class FleetWorker:
         self._wait(
             lambda: all(membership.left for membership in self._memberships.values()), self._config.fleet.hand_over_s
         )
-        noted, seconds = self._noted, dict(self._stages.seconds)
-
-        def close() -> None:
-            self._book.note_all(noted)
-            self._book.close(seconds)
-
-        self._desk.do(close)
+        self._books.close(self._stages)
         self._desk.close(self._config.worker.drain_timeout_s)
 
     def _wait(self, over: Callable[[], bool], timeout_s: float) -> None:

@@ -19,7 +19,7 @@ from streamer.config import Config, with_models
 from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.fleet.admission import admission_of, host_of
-from streamer.fleet.capacity import Capacity, Demand, rate_of
+from streamer.fleet.capacity import Capacity
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
@@ -32,29 +32,11 @@ from streamer.worker.membership import Lost, Records, Revoked
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order, claimed
 from streamer.worker.refusals import Refusals
+from streamer.worker.wards import Ward
 
-REMEASURE_S = 2.0
 FORGIVEN_AFTER_S = 600.0
 """A stream that ran for so long is not what its processes died of before."""
 STILL_LEAVING_S = 0.2
-
-
-@dataclass(slots=True)
-class _Ward:
-    """A wanted stream and how far we are with it.
-
-    `idle`: nothing of ours reads it; `claiming`: its claim is under way; `running`: a child has it, whose source may be
-    `gone`; `leaving`: the child was asked to let go. `over` once its source has ended for good. `since_s` is when a
-    child was given it, None once that is long enough ago.
-    """
-
-    wanted: WantedStream
-    phase: Literal["idle", "claiming", "running", "leaving"] = "idle"
-    gone: bool = False
-    over: bool = False
-    since_s: float | None = None
-    fps: float | None = None
-    last_tick: tuple[float, int] | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +52,7 @@ class StreamDuty:
     capacity: Capacity
     gate: StartGate
     table: StreamTable = field(init=False)
-    _wards: dict[str, _Ward] = field(default_factory=dict)
+    _wards: dict[str, Ward] = field(default_factory=dict)
     _ready: set[int] = field(default_factory=set)
     _departures: Departures = field(default_factory=Departures)
     _refusals: Refusals = field(init=False)
@@ -125,7 +107,7 @@ class StreamDuty:
         for ward in self._wards.values():
             if not ward.over and not ward.wanted.definition.paused:
                 units, rate = weights.get(ward.wanted.partition, (0, 0.0))
-                weights[ward.wanted.partition] = (units + 1, rate + _demand(ward).rate_fps)
+                weights[ward.wanted.partition] = (units + 1, rate + ward.demand.rate_fps)
         partitions = tuple((at, units, round(rate, 1)) for at, (units, rate) in sorted(weights.items()))
         return Load(name, self.capacity.max_streams, self.capacity.max_fps, partitions)
 
@@ -138,7 +120,7 @@ class StreamDuty:
         now_s = self.clock.monotonic_s()
         able = [ward for ward in self._wards.values() if not ward.over and not ward.wanted.definition.paused]
         running = [ward.wanted.stream for ward in able if ward.phase in ("claiming", "running")]
-        share = self.capacity.share([_demand(ward) for ward in able], running)
+        share = self.capacity.share([ward.demand for ward in able], running)
         known = self.gate.wanted()
         for stream, ward in self._wards.items():
             if ward.over:
@@ -154,7 +136,7 @@ class StreamDuty:
 
     def _begin(self, streams: list[str]) -> None:
         """The gate lets these be opened, or opened again."""
-        starting: list[_Ward] = []
+        starting: list[Ward] = []
         for stream in streams:
             ward = self._wards[stream]
             if ward.phase == "running":
@@ -168,7 +150,7 @@ class StreamDuty:
         if starting:
             self._claim(starting)
 
-    def _hold(self, stream: str, ward: _Ward, state: Literal["paused", "waiting"], reason: str | None) -> None:
+    def _hold(self, stream: str, ward: Ward, state: Literal["paused", "waiting"], reason: str | None) -> None:
         """It is not to run here now: have it let go of, and say why."""
         self.gate.forget(stream)
         if ward.phase == "running":
@@ -176,11 +158,11 @@ class StreamDuty:
         elif ward.phase == "idle":
             self.notices.say(stream, state, reason, cause="capacity" if state == "waiting" else None)
 
-    def _let_go(self, ward: _Ward, how: Literal["hand_over", "close"]) -> None:
+    def _let_go(self, ward: Ward, how: Literal["hand_over", "close"]) -> None:
         stream = ward.wanted.stream
         ward.phase = "leaving" if self.crew.release(stream, Release(work=stream, how=how)) else "idle"
 
-    def _claim(self, wards: list[_Ward]) -> None:
+    def _claim(self, wards: list[Ward]) -> None:
         for ward in wards:
             ward.phase = "claiming"
             self.notices.forget(ward.wanted.stream)
@@ -189,7 +171,7 @@ class StreamDuty:
             claims, lambda places: self._claimed(wards, places), lambda error: self._unclaimed(wards, error)
         )
 
-    def _unclaimed(self, wards: list[_Ward], error: StreamerError) -> None:
+    def _unclaimed(self, wards: list[Ward], error: StreamerError) -> None:
         """The bus refused the claims: they are tried again."""
         log.error("claim.refused", streams=[ward.wanted.stream for ward in wards], reason=str(error))
         for ward in wards:
@@ -197,12 +179,12 @@ class StreamDuty:
                 ward.phase = "idle"
                 self.gate.failed(ward.wanted.stream, error.cause, self.clock.monotonic_s())
 
-    def _claimed(self, wards: list[_Ward], places: list[Placed]) -> None:
+    def _claimed(self, wards: list[Ward], places: list[Placed]) -> None:
         for ward, place in zip(wards, places, strict=True):
             wanted = ward.wanted
             if self._wards.get(wanted.stream) is not ward or ward.phase != "claiming":
                 continue  # taken from us, or taken back, meanwhile
-            ward.phase, ward.gone, ward.last_tick, ward.since_s = "running", False, None, self.clock.monotonic_s()
+            ward.begins(self.clock.monotonic_s())
             definition = wanted.definition
             order = Order(
                 wanted.stream,
@@ -218,7 +200,7 @@ class StreamDuty:
         stream = wanted.stream
         ward = self._wards.get(stream)
         if ward is None:
-            self._wards[stream] = _Ward(wanted)
+            self._wards[stream] = Ward(wanted)
             return
         before, ward.wanted = ward.wanted, wanted
         if before.definition == wanted.definition:
@@ -231,11 +213,11 @@ class StreamDuty:
             if ward.phase == "running":
                 self._let_go(ward, "close")
             elif ward.phase == "claiming":
-                self._wards[stream] = _Ward(wanted)
+                self._wards[stream] = Ward(wanted)
         elif before.definition.sample_fps != wanted.definition.sample_fps and ward.phase == "running":
             self.crew.tell(stream, Change(work=stream, sample_fps=wanted.definition.sample_fps))
 
-    def _remove(self, stream: str, ward: _Ward) -> None:
+    def _remove(self, stream: str, ward: Ward) -> None:
         """Nobody wants it any more: its tracks end, and what was kept of it is forgotten."""
         del self._wards[stream]
         self.notices.forget(stream)
@@ -339,19 +321,8 @@ class StreamDuty:
         if ward.since_s is not None and now_s >= ward.since_s + FORGIVEN_AFTER_S:
             ward.since_s = None
             self.crew.forgive(tick.work)
-        if ward.last_tick is None or tick.decoded < ward.last_tick[1]:
-            ward.last_tick = (now_s, tick.decoded)
-        elif now_s - ward.last_tick[0] >= REMEASURE_S:
-            then_s, decoded = ward.last_tick
-            ward.fps = (tick.decoded - decoded) / (now_s - then_s)
-            ward.last_tick = (now_s, tick.decoded)
+        ward.ticked(tick, now_s)
 
     def left(self, stream: str) -> None:
         """No child has it any more."""
         self._departures.left(stream)
-
-
-def _demand(ward: _Ward) -> Demand:
-    definition = ward.wanted.definition
-    rate_fps = rate_of(definition.sample_fps, ward.fps)
-    return Demand(definition.stream, rate_fps, definition.priority, host_of(ward.wanted.source))

@@ -21,7 +21,7 @@ def test_workers_killed_at_every_step_of_the_commit_leave_every_record_once(grou
 
 
 def test_a_killed_workers_streams_are_restored_elsewhere(ground: Ground) -> None:
-    found = takeover.run(ground, repeats=1, session_timeout_s=SESSION_S)
+    found = takeover.run(ground, repeats=1, session_timeout_s=SESSION_S, allowed_s=20.0)
     assert found["good"], json.dumps(found, indent=1)
 
 
@@ -33,7 +33,7 @@ def test_workers_that_come_and_go_leave_one_owner_a_stream(ground: Ground) -> No
 
 
 def test_streams_that_come_and_go_leave_nothing_behind(ground: Ground) -> None:
-    found = cycles.run(ground, n_cycles=30, at_once=10)
+    found = cycles.run(ground, n_cycles=30, at_once=10, warm_up_s=6.0)
     assert found["good"], json.dumps(found, indent=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,15 +15,15 @@ from streamer.bench.fleet.site import Site
 from streamer.bench.fleet.view import View
 from streamer.bench.fleet.workers import Footprint, WorkerProcess
 
-WARM_UP = 2
-"""Rounds before the first look: what is loaded once is loaded by then."""
+WARM_UP_S = 15.0
+"""Streams come and go for so long before the first look: what is loaded or connected once is by then."""
 _RSS_ALLOWED = 0.10
 _HANDLES_ALLOWED = 2
 _THREADS_ALLOWED = 1
 _STILL_S = 20.0
 
 
-def run(ground: Ground, *, n_cycles: int = 1000, at_once: int = 20) -> dict[str, Any]:
+def run(ground: Ground, *, n_cycles: int = 1000, at_once: int = 20, warm_up_s: float = WARM_UP_S) -> dict[str, Any]:
     """`n_cycles` streams added, seen live and removed, some at once, on one worker."""
     camera = ground.camera()
     rounds = max(1, round(n_cycles / at_once))
@@ -30,8 +31,11 @@ def run(ground: Ground, *, n_cycles: int = 1000, at_once: int = 20) -> dict[str,
     with ground.site("cycles", [camera], **settings) as site:
         worker = site.start("one")
         view = site.view()
-        for number in range(WARM_UP):
+        warm_s = time.monotonic() + warm_up_s
+        for number in itertools.count():
             _cycle(site, view, camera, [f"warm-{number}-{k}" for k in range(at_once)])
+            if time.monotonic() > warm_s:
+                break
         before = _still(worker)
         memory = MemoryWatch([worker])
         began_s = time.monotonic()

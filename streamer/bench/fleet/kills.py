@@ -23,7 +23,7 @@ _TIMEOUT_S = 300.0
 
 
 def run(
-    ground: Ground, *, n_kills: int = 50, per_round: int = 3, jobs_each: int = 3, job_s: float = 6.0, seed: int = 0
+    ground: Ground, *, n_kills: int = 50, per_round: int = 5, jobs_each: int = 2, job_s: float = 6.0, seed: int = 0
 ) -> dict[str, Any]:
     """At least `n_kills` kills, the steps in turn, each at the first to third time that the step is passed."""
     rng = random.Random(seed)  # noqa: S311  # to be the same again

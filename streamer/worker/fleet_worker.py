@@ -40,6 +40,8 @@ STEP_INTERVAL_S = 0.1
 LOOK_INTERVAL_S = 5.0
 JOBS_ANNOUNCED_S = 30.0
 """Jobs come and go all the time, and each sharing-out makes every child wait for a newer membership."""
+MODEL_FAILURES_ALLOWED = 5
+"""So many children in a row whose models failed, and none that was ready in between: others do better."""
 KILLED_WITHIN_S = 10.0
 
 
@@ -70,7 +72,7 @@ class FleetWorker:
         self._live_run = f"{name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
         self._stages = StageTotals()
         self._views: dict[str, StreamView] = {}
-        self._interrupts = 0
+        self._interrupts = self._model_failures = 0
         self._fatal: StreamerError | None = None
         self._desk = Desk(bus, f"affect-streamer-{self._live_run}", self._children.post)
         self._books = Books(config, self._desk, self._clock, self._live_run)
@@ -253,6 +255,7 @@ class FleetWorker:
 
     def ready(self, message: Ready) -> None:
         self._books.precision(message.precision)
+        self._model_failures = 0
 
     def opened(self, order: Order, message: Opened) -> None:
         view = self._views[order.work]
@@ -305,14 +308,17 @@ class FleetWorker:
 
     def fatal(self, error: StreamerError, orders: list[Order]) -> None:
         """A child cannot go on. A full disk is everybody's. Models that some ask for are their matter; without its own
-        the worker does not begin. Anything else may pass: others take up what the child had, again and again."""
+        the worker does not begin, nor goes on for long. Anything else may pass: others take up what the child had."""
         own = self._config.models
         if isinstance(error, BusFull):
             self._failed(error)
             return
         asked = [order for order in orders if order.models not in (None, own)]
         if not isinstance(error, ModelError) or not asked:
-            if isinstance(error, ModelError) and not self._crew.any_ready:
+            self._model_failures += isinstance(error, ModelError)
+            if isinstance(error, ModelError) and (
+                not self._crew.any_ready or self._model_failures >= MODEL_FAILURES_ALLOWED
+            ):
                 self._failed(error)
             log.error("child.failed", cause=error.cause, reason=str(error), works=[order.work for order in orders])
             return

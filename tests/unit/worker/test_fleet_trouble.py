@@ -392,6 +392,28 @@ def test_a_worker_whose_models_do_not_open_ends(rig: Callable[..., Rig]) -> None
     assert isinstance(error, ModelError)
 
 
+def test_a_worker_whose_models_open_no_more_leaves_its_share_to_others(rig: Callable[..., Rig]) -> None:
+    broken: list[bool] = []
+
+    def breaking(children: Actors, child: int, message: Message) -> None:
+        if broken and isinstance(message, Start):
+            children.say(child, Fatal(cause="model", message="the device is gone"))
+            children.die(child, 1)
+        else:
+            good(children, child, message)
+
+    one = rig(breaking)
+    for n in range(3):
+        one.add(f"s{n}")
+    one.wait(lambda: len(one.children.of(Open)) == 3, "the streams are opened")
+    broken.append(True)
+    one.children.die(0)
+    one.thread.join(20)
+    [error] = one.failures
+    assert isinstance(error, ModelError)
+    assert len(one.children.starts) >= fleet_worker.MODEL_FAILURES_ALLOWED
+
+
 def test_a_machine_without_room_for_a_child_is_tried_again(
     rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,9 +162,15 @@ class JobBook:
         self._running.discard(entry.job.job)
         self._entries.pop(entry.job.job, None)
 
-    def release(self, entry: JobEntry) -> None:
-        """The record of a job that was held is done with."""
-        self._partitions[entry.partition].unfinished.pop(entry.record.offset, None)
+    def keep(self, rejected: Rejected) -> None:
+        """The bus does not say yet that this record was rejected: it is not done with until `release`."""
+        self._partitions[rejected.record.partition].unfinished[rejected.record.offset] = ""
+
+    def release(self, record: Incoming) -> None:
+        """A record that was held or kept is done with."""
+        known = self._partitions.get(record.partition)
+        if known is not None:
+            known.unfinished.pop(record.offset, None)
 
     def cancelled(self) -> list[JobEntry]:
         """The jobs that are not over and are not wanted any more, running ones too: see `is_running`."""

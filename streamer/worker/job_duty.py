@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamer import log
-from streamer.bus.protocol import GroupToken, Load, Position
+from streamer.bus.protocol import GroupToken, Incoming, Load, Position
 from streamer.bus.topics import partition_of, topics
 from streamer.clock import Clock
 from streamer.config import Config, with_models
@@ -23,7 +23,6 @@ from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.fleet.admission import admission_of
 from streamer.fleet.jobs import JobBook, JobEntry
-from streamer.fleet.records import Rejected
 from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
 from streamer.messages import JOB_OVER, JobStatus
 from streamer.worker.crew import Crew
@@ -76,8 +75,8 @@ class JobDuty:
             self.config,
             self.desk,
             self.clock,
-            job=lambda record: self._note(self.book.take(record)),
-            status=lambda record: self._note(self.book.take_status(record)),
+            job=self._take,
+            status=self._take_status,
         )
 
     # -- what the group tells -------------------------------------------------------------------------------------
@@ -216,14 +215,27 @@ class JobDuty:
             self._cancelling.add(work)
             self.crew.release(work, Release(work=work, how="cancel"))
 
-    def _note(self, rejected: Rejected | None) -> None:
+    def _take(self, record: Incoming) -> None:
+        rejected = self.book.take(record)
+        if rejected is None:
+            return
+        self.book.keep(rejected)
+        out = [records.dead_letter(rejected, self.config.topics)]
+        end = refused(rejected, self.clock.wall_s())
+        if end is not None:
+            out.append(records.job_status(end.status, record.partition, self.config.topics))
+        log.warning("job.rejected", cause=rejected.cause, reason=rejected.message)
+        self.desk.append(out, lambda _: self.book.release(record), lambda error: self._unrejected(record, error))
+
+    def _unrejected(self, record: Incoming, error: StreamerError) -> None:
+        log.error("job.rejection_lost", partition=record.partition, offset=record.offset, reason=str(error))
+        self.book.release(record)
+
+    def _take_status(self, record: Incoming) -> None:
+        rejected = self.book.take_status(record)
         if rejected is not None:
-            log.warning("job.rejected", cause=rejected.cause, reason=rejected.message)
-            out = [records.dead_letter(rejected, self.config.topics)]
-            end = refused(rejected, self.clock.wall_s())
-            if end is not None:
-                out.append(records.job_status(end.status, rejected.record.partition, self.config.topics))
-            self.desk.append(out)
+            log.warning("status.rejected", cause=rejected.cause, reason=rejected.message)
+            self.desk.append([records.dead_letter(rejected, self.config.topics)])
 
     def _tell_positions(self) -> None:
         now_s = self.clock.monotonic_s()

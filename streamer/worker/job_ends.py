@@ -79,7 +79,7 @@ class JobEnds:
     def _said(self) -> None:
         said, self._saying, self._at_once = self._saying or [], None, MOST_AT_ONCE
         for one in said:
-            self.book.release(one.entry)
+            self.book.release(one.entry.record)
 
     def _unsaid(self, error: StreamerError) -> None:
         """A newer membership may do; of what the bus refuses, the one that is to blame is found."""
@@ -90,7 +90,7 @@ class JobEnds:
             if self._at_once == 1:
                 for one in again:
                     log.error("job.end_lost", job=one.entry.job.job, reason=str(error))
-                    self.book.release(one.entry)
+                    self.book.release(one.entry.record)
                 again = []
             self._at_once = 1
         self._waiting = again + self._waiting

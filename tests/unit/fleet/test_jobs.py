@@ -59,8 +59,21 @@ def test_a_job_whose_end_is_not_on_the_bus_holds_the_position(book: JobBook) -> 
     assert (book.lowest_unfinished(0), book.lowest_unfinished(0, {4})) == (4, 5)
     book.take(job_record(make_job("a", attempt=2), 6))
     assert ids(book) == ["b", "a"]
-    book.release(entry)
+    book.release(entry.record)
     assert book.lowest_unfinished(0) == 5
+
+
+def test_a_record_whose_rejection_is_not_on_the_bus_holds_the_position(book: JobBook) -> None:
+    record = replace(job_record(make_job("a"), 4), value=b"no job")
+    rejected = book.take(record)
+    assert rejected is not None
+    book.keep(rejected)
+    assert book.lowest_unfinished(0) == 4
+    book.release(record)
+    assert book.lowest_unfinished(0) == 5
+    book.drop({0})
+    book.release(record)
+    assert book.lowest_unfinished(0) is None
 
 
 def test_of_jobs_that_are_over_little_is_kept(book: JobBook) -> None:

@@ -130,3 +130,22 @@ def test_whatever_dies_every_archive_stream_ends_and_only_the_guilty_are_given_u
     assert poisonous <= given_up
     if max_restarts and len(poisonous) <= 1:
         assert given_up == poisonous
+
+
+def test_a_stream_that_ran_well_for_long_is_forgiven_and_may_have_company() -> None:
+    placement = Placement(1, 4, max_restarts=3)
+    for _ in range(2):
+        placement.add("camera", live=True)
+        placement.due()
+        placement.died(0)
+    placement.add("camera", live=True)
+    [alone] = placement.due()
+    placement.add("other", live=True)
+    assert [(one.child != alone.child, one.restarts) for one in placement.due()] == [(True, 0)]
+    placement.forgive("camera")
+    placement.ended("other")
+    placement.add("other", live=True)
+    assert [one.child for one in placement.due()] == [alone.child]
+    placement.died(alone.child)
+    placement.add("camera", live=True)
+    assert [one.restarts for one in placement.due()] == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from streamer.bus.protocol import Bus, Outgoing, Placed, Position, Producer
 from streamer.errors import BusError, DeliveryFailed, Fenced, ModelError, WorkerNotStarted
 from streamer.fleet import records, starts
-from streamer.messages import JobCancel
+from streamer.messages import DeadLetter, JobCancel
 from streamer.worker import crew, fleet_worker
-from streamer.worker.link import Change, Ended, Fatal, Message, Open, Release, Start, Stop, Tick
+from streamer.worker.link import Change, Ended, Fatal, Message, Open, Release, Start, Stop, StreamTick, Tick
 from streamer.worker.membership import Assigned, Lost, Records, Revoked, _Listener
 from tests.unit.worker.fleet_rig import Actors, Rig, ended, good
 
@@ -305,6 +306,19 @@ def test_an_end_that_can_never_be_written_holds_up_no_other(rig: Callable[..., R
     one.wait(lambda: [s for s in one.job_statuses("j2") if s.state == "cancelled"], "the other is written")
 
 
+def test_nobody_goes_past_a_record_that_was_rejected_before_the_bus_says_so(rig: Callable[..., Rig]) -> None:
+    moods: list[Moody] = []
+    one = rig(wrap=moody(moods))
+    moods[0].free.clear()
+    one.write(Outgoing("affect.jobs", 3, b"j1", b"no job"))
+    book = one.worker._jobs.book
+    one.wait(lambda: book.lowest_unfinished(3) is not None and moods[0].appends, "it is rejected")
+    assert book.lowest_unfinished(3) == 0
+    moods[0].free.set()
+    one.wait(lambda: book.lowest_unfinished(3) == 1, "the bus has its letter")
+    assert [letter.cause for letter in one.on("affect.deadletter", DeadLetter)] == ["undecodable"]
+
+
 def test_a_job_whose_beginning_was_refused_is_begun_again(rig: Callable[..., Rig]) -> None:
     moods: list[Moody] = []
     one = rig(wrap=moody(moods))
@@ -412,6 +426,31 @@ def test_a_worker_whose_models_open_no_more_leaves_its_share_to_others(rig: Call
     [error] = one.failures
     assert isinstance(error, ModelError)
     assert len(one.children.starts) >= fleet_worker.MODEL_FAILURES_ALLOWED
+
+
+def test_a_stream_that_ran_well_for_long_is_not_blamed_for_children_that_died_before(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamer.worker.stream_duty.FORGIVEN_AFTER_S", 0.0)
+
+    def ticking(children: Actors, child: int, message: Message) -> None:
+        good(children, child, message)
+        if isinstance(message, Open):
+            facts = dict.fromkeys(("faces_now", "decoded", "analysed", "faces", "records", "corrupt_packets"), 0)
+            tick = StreamTick(work=message.work, media_time_s=0.0, dropped={}, **facts)
+            children.say(child, Tick(streams=(tick,), published=0, stage_s={}))
+
+    one = rig(ticking)
+    one.add("door")
+
+    def opened(times: int) -> bool:
+        return len(one.opens("door")) == times
+
+    for n in range(1, 5):
+        one.wait(partial(opened, n), "it is opened")
+        one.wait(lambda: one.worker._streams._wards["door"].since_s is None, "it ran well")
+        one.children.die(0)
+    assert {each.restarts for each in one.opens("door")[1:]} == {1}
 
 
 def test_a_machine_without_room_for_a_child_is_tried_again(

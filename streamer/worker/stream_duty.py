@@ -13,7 +13,7 @@ from typing import Literal
 
 from streamer import log
 from streamer.bus.protocol import Load, Placed
-from streamer.bus.topics import partition_of, state_record
+from streamer.bus.topics import partition_of
 from streamer.clock import Clock
 from streamer.config import Config, with_models
 from streamer.errors import StreamerError
@@ -23,10 +23,10 @@ from streamer.fleet.capacity import Capacity
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
-from streamer.state.codec import stream_key
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
+from streamer.worker.forgetting import Forgetting
 from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick
 from streamer.worker.membership import Lost, Records, Revoked
 from streamer.worker.notices import Notices
@@ -56,11 +56,13 @@ class StreamDuty:
     _ready: set[int] = field(default_factory=set)
     _departures: Departures = field(default_factory=Departures)
     _refusals: Refusals = field(init=False)
+    _forgetting: Forgetting = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
         self.table = StreamTable(admission_of(self.config), self.config.topics.partitions)
         self._refusals = Refusals(self.config, self.desk, self.notices)
+        self._forgetting = Forgetting(self.config, self.desk)
 
     # -- what the group tells -------------------------------------------------------------------------------------
 
@@ -132,6 +134,7 @@ class StreamDuty:
             elif stream not in known:
                 self.gate.want(stream, host_of(ward.wanted.source), now_s)
         self._begin(self.gate.due(now_s))
+        self._forgetting.step(self._may_be_forgotten)
         self.notices.send_due()
 
     def _begin(self, streams: list[str]) -> None:
@@ -223,13 +226,12 @@ class StreamDuty:
         self.notices.forget(stream)
         self.gate.forget(stream)
         if not self.crew.release(stream, Release(work=stream, how="close")):
-            self._forget_state(stream)
+            self._forgetting.add(stream)
         log.info("stream.removed", stream=stream)
 
-    def _forget_state(self, stream: str) -> None:
-        own = stream_key(stream)
-        keys = (own, own + records.CLAIM_SUFFIX)
-        self.desk.append([state_record(self.config.topics, "live", stream, None, key=key) for key in keys])
+    def _may_be_forgotten(self, stream: str) -> bool:
+        partition = partition_of(stream, self.config.topics.partitions)
+        return partition in self._ready and self.table.get(stream) is None
 
     def _leave(self, partitions: frozenset[int], done: threading.Event, how: Literal["hand_over", "discard"]) -> None:
         self.table.drop(partitions)
@@ -276,8 +278,6 @@ class StreamDuty:
         self.left(stream)
         ward = self._wards.get(stream)
         if ward is None:
-            if not self.stopping and self.table.get(stream) is None:
-                self._after_removal(stream)
             return
         if ward.phase == "running" and message.result.state == "done":
             ward.over = True
@@ -285,10 +285,6 @@ class StreamDuty:
         elif ward.phase == "running":
             self.gate.failed(stream, message.result.cause or "failed", self.clock.monotonic_s())
         ward.phase, ward.gone = "idle", False
-
-    def _after_removal(self, stream: str) -> None:
-        if partition_of(stream, self.config.topics.partitions) in self._ready:  # removed, not handed over
-            self._forget_state(stream)
 
     def resumed(self, order: Order) -> None:
         """Its child died: it is claimed again and goes to another."""
@@ -326,3 +322,5 @@ class StreamDuty:
     def left(self, stream: str) -> None:
         """No child has it any more."""
         self._departures.left(stream)
+        if not self.stopping and self._may_be_forgotten(stream):
+            self._forgetting.add(stream)

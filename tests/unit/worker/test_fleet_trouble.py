@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streamer.bus.protocol import Bus, Outgoing, Placed, Position, Producer
+from streamer.bus.topics import state_record
 from streamer.errors import BusError, DeliveryFailed, Fenced, ModelError, WorkerNotStarted
 from streamer.fleet import records, starts
 from streamer.messages import DeadLetter, JobCancel
@@ -151,6 +152,32 @@ def test_a_stream_that_ended_begins_again_when_it_is_wanted_otherwise(rig: Calla
     one.add("door", sample_fps=2.0)
     [_, second] = one.wait(lambda: len(one.opens("door")) == 2 and one.opens("door"), "it is opened again")
     assert second.sample_fps == 2.0
+
+
+@pytest.mark.parametrize("end", ["released", "died", "paused"])
+def test_nothing_is_left_of_a_stream_that_was_taken_back(rig: Callable[..., Rig], end: str) -> None:
+    one = rig(stubborn, drain_s=0.5)
+    one.add("door")
+    one.add("door2")
+    one.wait(lambda: one.opens("door") and one.opens("door2"), "both are opened")
+
+    def kept() -> set[bytes]:
+        return {key for partition in range(4) for key in one.latest("affect.state", partition)}
+
+    topic = one.config.topics
+    one.write(*(state_record(topic, "live", "door", b"x", key=key) for key in (b"door", b"door/7.1")))
+    one.write(state_record(topic, "live", "door2", b"x", key=b"door2/7.1"))
+    if end == "paused":
+        one.add("door", paused=True)
+        one.wait(lambda: one.releases("door"), "it is to be let go of")
+    remove(one, "door")
+    one.wait(lambda: "close" in one.releases("door"), "it is let go of")
+    if end == "died":
+        one.children.die(0)
+    else:
+        one.children.say(0, ended("door"))
+    one.wait(lambda: not any(key.partition(b"/")[0] == b"door" for key in kept()), "it is forgotten")
+    assert {b"door2/claim", b"door2/7.1"} <= kept()
 
 
 def test_a_cancelled_job_whose_child_dies_is_over(rig: Callable[..., Rig]) -> None:

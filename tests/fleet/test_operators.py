@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.models]
 def site(ground: Ground) -> Iterator[Site]:
     """One worker, two jobs at once, quick to try again."""
     settings = {"fleet.job_slots": 2, "fleet.job_retry_s": 0.5, "fleet.starts_per_s": 100.0}
-    with ground.site("operators", [ground.camera()], **settings) as site:
-        site.start("one", **{"checkpoint.archive_interval_s": 0.3})
+    with ground.site("operators", [ground.camera()], settings) as site:
+        site.start("one", {"checkpoint.archive_interval_s": 0.3})
         yield site
 
 

@@ -21,7 +21,7 @@ QUICK = {"fleet.session_timeout_s": SESSION_S, "checkpoint.archive_interval_s": 
 
 def test_workers_on_one_file_share_jobs_and_finish_those_of_a_killed_one(ground_of_a_file: Ground) -> None:
     recording = ground_of_a_file.recording(3.0)
-    with ground_of_a_file.site("shared", [recording], **QUICK) as site:
+    with ground_of_a_file.site("shared", [recording], QUICK) as site:
         view = site.view("jobs.status")
         jobs = site.submit({f"file-{k}": recording for k in range(6)})
         for name in ("one", "two"):
@@ -38,13 +38,12 @@ def test_workers_on_one_file_share_jobs_and_finish_those_of_a_killed_one(ground_
 def test_a_job_under_which_every_child_dies_is_a_dead_letter_and_the_others_are_done(ground: Ground) -> None:
     recording = ground.recording(1.0)
     settings = {**QUICK, "fleet.job_attempts": 2, "fleet.job_retry_s": 0.1, "worker.max_restarts": 1}
-    with ground.site("poison", [recording], **settings) as site:
+    with ground.site("poison", [recording], settings) as site:
         view = site.view("jobs.status", "deadletter")
         site.start("poisoned", fault="commit.begin:1")
         site.start("sound")
-        for name in ("poisoned", "sound"):
-            worker = site.workers[name]
-            site.until(view, lambda worker=worker: "topic=" + site.prefix + ".jobs" in worker.said(), "its share")
+        share = f"topic={site.prefix}.jobs"
+        site.until(view, lambda: all(share in worker.said() for worker in site.running()), "each has its share")
         jobs = site.submit({f"file-{k}": recording for k in range(4)})
         site.until_over(view, jobs)
         ended = {job.job: view.jobs[job.job] for job in jobs}
@@ -60,7 +59,7 @@ def test_a_job_under_which_every_child_dies_is_a_dead_letter_and_the_others_are_
 @pytest.mark.kafka
 def test_what_exceeds_a_workers_capacity_waits_and_moves_when_another_comes(ground: Ground) -> None:
     camera = ground.camera()
-    with ground.site("capacity", [camera], **QUICK, **{"fleet.max_streams": 2}) as site:
+    with ground.site("capacity", [camera], {**QUICK, "fleet.max_streams": 2}) as site:
         view = site.view()
         streams = site.names("camera", 4)
         site.start("one")
@@ -85,7 +84,7 @@ def test_what_exceeds_a_workers_capacity_waits_and_moves_when_another_comes(grou
 @pytest.mark.kafka
 def test_a_worker_that_was_frozen_for_dead_does_no_harm_when_it_goes_on(ground: Ground) -> None:
     camera, recording = ground.camera(), ground.recording(30.0)
-    with ground.site("frozen", [camera, recording], **QUICK) as site:
+    with ground.site("frozen", [camera, recording], QUICK) as site:
         view = site.view()
         streams = site.names("camera", 8)
         for name in ("one", "two"):
@@ -111,7 +110,7 @@ def test_a_worker_that_was_frozen_for_dead_does_no_harm_when_it_goes_on(ground: 
 def test_a_worker_waits_for_a_broker_that_is_down_and_begins_when_it_comes(stoppable: Ground) -> None:
     camera, broker = stoppable.camera(), stoppable.broker
     assert broker is not None
-    with stoppable.site("early", [camera], **QUICK) as site:
+    with stoppable.site("early", [camera], QUICK) as site:
         view = site.view()
         site.define({"door": camera})
         broker.kill()

@@ -30,7 +30,7 @@ def run(
     rng = random.Random(seed)  # noqa: S311  # to be the same again
     camera = ground.camera()
     done: Counter[str] = Counter()
-    with ground.site("churn", [camera], **{"fleet.session_timeout_s": session_timeout_s}) as site:
+    with ground.site("churn", [camera], {"fleet.session_timeout_s": session_timeout_s}) as site:
         streams = site.names("camera", n_streams)
         for name in NAMES:
             site.start(name)

@@ -55,7 +55,7 @@ def run(ground: Ground, *, pairs: int = 5, n_jobs: int = 2, job_s: float = 40.0)
 
 def _once(ground: Ground, kind: str, recording: Path, n_jobs: int) -> float:
     """Frames a second of one kind."""
-    with ground.site(f"cost-{kind}", [recording], **_SETTINGS) as site:
+    with ground.site(f"cost-{kind}", [recording], _SETTINGS) as site:
         bus = open_bus(site.config.bus, settings=site.config.topics)
         children = Children() if kind == "transactions" else _PlainChildren()
         with Spools(site.config.spool, "bench", enabled=True) as spools:

@@ -28,7 +28,7 @@ def run(ground: Ground, *, n_cycles: int = 1000, at_once: int = 20, warm_up_s: f
     camera = ground.camera()
     rounds = max(1, round(n_cycles / at_once))
     settings = {"fleet.starts_per_s": 1000.0, "worker.streams_per_child": at_once}
-    with ground.site("cycles", [camera], **settings) as site:
+    with ground.site("cycles", [camera], settings) as site:
         worker = site.start("one")
         view = site.view()
         warm_s = time.monotonic() + warm_up_s

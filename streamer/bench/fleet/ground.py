@@ -7,14 +7,14 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streamer.bench.broker import Broker
 from streamer.bench.clips import loop_clip
-from streamer.bench.fleet.site import Site
+from streamer.bench.fleet.site import Settings, Site
 from streamer.bench.fleet.videos import slowed
 
 LIVE_FPS = 2
+_NONE: Settings = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Ground:
     broker: Broker | None = None
     tell: Callable[[str], None] = lambda _: None
 
-    def site(self, name: str, videos: Iterable[Path], **settings: Any) -> Site:
+    def site(self, name: str, videos: Iterable[Path], settings: Settings = _NONE) -> Site:
         """A fleet under a prefix that nobody else has; its topics are made."""
         unique = f"{name}-{uuid.uuid4().hex[:8]}"
-        site = Site(self.bus_url, unique, self.folder / unique, videos, **settings)
+        site = Site(self.bus_url, unique, self.folder / unique, videos, settings)
         site.make_topics()
         return site
 

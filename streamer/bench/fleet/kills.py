@@ -32,7 +32,7 @@ def run(
     files = {f"file-{k:02}": recording for k in range(n_jobs)}
     faults = [(STEPS[k % len(STEPS)], rng.randint(1, 3)) for k in range(n_kills)]
     rounds: list[dict[str, Any]] = []
-    with ground.site("undisturbed", [recording], **_SETTINGS) as reference:
+    with ground.site("undisturbed", [recording], _SETTINGS) as reference:
         ground.tell("an undisturbed run")
         _finish(reference, files, [])
         for at in range(0, n_kills, per_round):
@@ -60,7 +60,7 @@ def run(
 def _round(
     ground: Ground, reference: Site, files: dict[str, Path], recording: Path, doomed: list[tuple[str, int]]
 ) -> dict[str, Any]:
-    with ground.site("kills", [recording], **_SETTINGS) as site:
+    with ground.site("kills", [recording], _SETTINGS) as site:
         took_s = _finish(site, files, doomed)
         killed = [step for k, (step, _) in enumerate(doomed) if _was_killed(site, f"doomed-{k}")]
         verdict = check_archive(site.bus, site.prefix)

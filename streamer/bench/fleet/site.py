@@ -29,7 +29,9 @@ from streamer.messages import JOB_OVER, Job, JobCancel, StreamDefinition
 
 ACKNOWLEDGED_S = 30.0
 WAIT_S = 90.0
-_USUAL: Mapping[str, Any] = {"topics.partitions": 8, "worker.children": 1, "worker.streams_per_child": 32}
+Settings = Mapping[str, Any]
+_NONE: Settings = {}
+_USUAL: Settings = {"topics.partitions": 8, "worker.children": 1, "worker.streams_per_child": 32}
 
 
 class Site:
@@ -38,22 +40,24 @@ class Site:
     `settings` go over the usual ones (8 partitions, one child a worker), by dotted names.
     """
 
-    def __init__(self, bus_url: str, prefix: str, folder: Path, videos: Iterable[Path], **settings: Any) -> None:
+    def __init__(
+        self, bus_url: str, prefix: str, folder: Path, videos: Iterable[Path], settings: Settings = _NONE
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         roots = sorted({str(video.parent.resolve()) for video in videos})
         usual = {**_USUAL, "bus": bus_url, "topics.prefix": prefix, "fleet.roots": roots}
         usual["spool.folder"] = str(folder / "spool")
-        self._settings = usual | {name.replace("__", "."): value for name, value in settings.items()}
+        self._settings = {**usual, **settings}
         self.config = self.config_with()
         self.prefix = prefix
         self.bus = open_bus(bus_url, settings=self.config.topics)
         self.workers: dict[str, WorkerProcess] = {}
         self._views: list[View] = []
 
-    def config_with(self, **settings: Any) -> Config:
+    def config_with(self, settings: Settings = _NONE) -> Config:
         """The configuration of a worker with some other settings."""
-        return load(None, {}, self._settings | {name.replace("__", "."): value for name, value in settings.items()})
+        return load(None, {}, {**self._settings, **settings})
 
     def names(self, stem: str, n: int) -> list[str]:
         """Names of streams that lie in all partitions in turn, so that every worker has some."""
@@ -76,10 +80,12 @@ class Site:
 
     # -- workers --------------------------------------------------------------------------------------------------
 
-    def start(self, name: str, *, fault: str | None = None, once: bool = False, **settings: Any) -> WorkerProcess:
+    def start(
+        self, name: str, settings: Settings = _NONE, *, fault: str | None = None, once: bool = False
+    ) -> WorkerProcess:
         """Start a worker. Its children die at `fault`; with `once` only the first of them does."""
         path = self.folder / f"{name}.yaml"
-        path.write_text(json.dumps(msgspec.to_builtins(self.config_with(**settings))))
+        path.write_text(json.dumps(msgspec.to_builtins(self.config_with(settings))))
         environment = {} if fault is None else {"STREAMER_FAULT": fault}
         if once:
             mark = self.folder / f"{name}.armed"

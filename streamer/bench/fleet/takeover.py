@@ -52,7 +52,7 @@ def run(
     """Two workers in turn killed `repeats` times in all, each time until all of its streams are restored."""
     camera = ground.camera()
     rounds: list[dict[str, Any]] = []
-    with ground.site("takeover", [camera], **{"fleet.session_timeout_s": session_timeout_s}) as site:
+    with ground.site("takeover", [camera], {"fleet.session_timeout_s": session_timeout_s}) as site:
         streams = site.names("camera", n_streams)
         for name in NAMES:
             site.start(name)

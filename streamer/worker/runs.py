@@ -19,17 +19,18 @@ from streamer.config import Config
 from streamer.errors import UndecodableRecord
 from streamer.messages import RunRecord, RunState, SourceResult, VaOrigin, decode
 
-MOST_SOURCES = 500
-"""Of a run that lasts for months, so many sources are in its record: those that ended longest ago leave it first."""
+MOST_SOURCES = 1000
+"""So many sources are in a record of a worker, which must stay a message: those that ended longest ago leave first."""
 WRITE_INTERVAL_S = 1.0  # a record holds all its sources: written at each of a thousand starts it would fill the bus
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run as its record says it. `touched` once this invocation has something to say of it."""
+    """One run as its record says it. `touched` once this invocation has something to say of it, of `ours`."""
 
     started_s: float
     sources: dict[str, SourceResult]
+    ours: set[str] = field(default_factory=set)
     touched: bool = False
     unwritten: bool = False
     written_s: float = -WRITE_INTERVAL_S
@@ -41,7 +42,8 @@ class RunBook:
 
     A run goes on where its record on the bus ends: sources of earlier invocations stay in it. One invocation at a
     time writes a run: a source that an earlier one left as `running` was cut off and counts as interrupted.
-    A worker names the one run that is `lasting`: its record is bounded, and others are let go of once they are over.
+    A worker names the one run that is `lasting`. Others are those of jobs: several workers may do jobs of one run, so
+    what they wrote of it meanwhile is kept, and the run is let go of once ours of it is over. Records are bounded.
     """
 
     config: Config
@@ -62,13 +64,11 @@ class RunBook:
         """A source of `run` began, ended or failed; `write` puts it on the bus. Raises `BusError`."""
         found = self._run(run)
         found.touched = found.unwritten = True
-        if run == self.lasting:
+        found.ours.add(result.stream)
+        if self.lasting is not None:
             found.sources.pop(result.stream, None)  # the latest news last
         found.sources[result.stream] = result
-        if run == self.lasting and len(found.sources) > MOST_SOURCES:
-            ended = (stream for stream, one in found.sources.items() if one.state != "running")
-            if (oldest := next(ended, None)) is not None:
-                del found.sources[oldest]
+        self._bound(found)
 
     def note_all(self, news: Mapping[tuple[str, str], SourceResult]) -> None:
         """`note` for each, by run and stream. May be said again. Raises `BusError`."""
@@ -93,8 +93,8 @@ class RunBook:
             if found.unwritten and now_s >= found.written_s + WRITE_INTERVAL_S:
                 found.written_s = now_s
                 self._write(run, found, stage_s)
-            over = not found.unwritten and all(source.state != "running" for source in found.sources.values())
-            if over and self.lasting not in (None, run):
+            running = any(found.sources[stream].state == "running" for stream in found.ours)
+            if self._is_shared(run) and not (found.unwritten or running):
                 del self._runs[run]
 
     def close(self, stage_s: Mapping[str, float], *, timeout_s: float = 10.0) -> None:
@@ -110,9 +110,10 @@ class RunBook:
     def _run(self, run: str) -> _Run:
         if run not in self._runs:
             before = self._on_the_bus(run)
+            seen = _as_it_is if self._is_shared(run) else _cut_off
             self._runs[run] = _Run(
                 before.started_s if before else self.clock.wall_s(),
-                {source.stream: _cut_off(source) for source in before.sources} if before else {},
+                {source.stream: seen(source) for source in before.sources} if before else {},
             )
         return self._runs[run]
 
@@ -127,7 +128,28 @@ class RunBook:
             log.warning("run.unreadable", run=run, reason=str(error))
             return None
 
+    def _is_shared(self, run: str) -> bool:
+        return self.lasting is not None and run != self.lasting
+
+    def _bound(self, found: _Run) -> None:
+        if self.lasting is None:
+            return
+        ended = [stream for stream, one in found.sources.items() if one.state != "running"]
+        for stream in ended[: max(0, len(found.sources) - MOST_SOURCES)]:
+            del found.sources[stream]
+            found.ours.discard(stream)
+
+    def _merge(self, run: str, found: _Run) -> None:
+        """Take over what other workers have written of it."""
+        before = self._on_the_bus(run)
+        ours = {stream: found.sources[stream] for stream in found.sources if stream in found.ours}
+        others = {one.stream: one for one in before.sources if one.stream not in ours} if before else {}
+        found.sources = others | ours
+        self._bound(found)
+
     def _write(self, run: str, found: _Run, stage_s: Mapping[str, float]) -> None:
+        if self._is_shared(run):
+            self._merge(run, found)
         self._producer = self._producer or self.bus.producer()
         self._producer.send([outgoing(self._record(run, found, stage_s), self.config.topics)])
         found.unwritten = False
@@ -150,6 +172,10 @@ class RunBook:
 
 def _cut_off(source: SourceResult) -> SourceResult:
     return msgspec.structs.replace(source, state="interrupted") if source.state == "running" else source
+
+
+def _as_it_is(source: SourceResult) -> SourceResult:
+    return source
 
 
 def _state_of(sources: tuple[SourceResult, ...]) -> RunState:

@@ -209,3 +209,26 @@ def test_a_run_that_lasts_keeps_a_bounded_record_and_others_are_let_go_of(
     assert [source.stream for source in newest["mine"].sources] == ["steady", "s3", "s4"]
     assert all(newest[f"job-{n}"].state == "done" for n in range(5))
     bus.close()
+
+
+def test_workers_that_do_jobs_of_one_run_keep_what_the_others_wrote(config: Config) -> None:
+    clock = FakeClock()
+    bus = open_bus(config.bus)
+    one, two = (RunBook(config, bus, clock, lasting=name) for name in ("one", "two"))
+
+    def write(book: RunBook) -> RunRecord:
+        clock.advance(5)
+        book.write({})
+        return written(bus, config)[-1]
+
+    one.note("shared", result("a", "running"))
+    write(one)
+    two.note("shared", result("b", "running"))
+    assert write(two).state == "running"
+    one.note("shared", result("a", "done"))
+    assert {each.stream: each.state for each in write(one).sources} == {"a": "done", "b": "running"}
+    two.note("shared", result("b", "done"))
+    record = write(two)
+    assert (record.state, len(record.sources)) == ("done", 2)
+    assert one.runs == two.runs == ()
+    bus.close()

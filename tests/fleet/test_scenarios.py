@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,16 @@ from streamer.bench.fleet import churn, cycles, kills, outage, takeover
 from streamer.bench.fleet.ground import Ground
 from tests.fleet.conftest import SESSION_S
 
+SHORT: dict[str, Any] = {
+    "away_s": 20.0,
+    "times": 1,
+    "frozen_s": 8.0,
+    "throttled_s": 5.0,
+    "bytes_per_s": 5000,
+    "n_jobs": 4,
+    "job_s": 5.0,
+    "settle_s": 4.0,
+}
 pytestmark = [pytest.mark.kafka, pytest.mark.models]
 
 
@@ -26,7 +37,7 @@ def test_a_killed_workers_streams_are_restored_elsewhere(ground: Ground) -> None
 
 
 def test_workers_that_come_and_go_leave_one_owner_a_stream(ground: Ground) -> None:
-    found = churn.run(ground, minutes=0.6, pause_s=(2.0, 5.0), session_timeout_s=SESSION_S)
+    found = churn.run(ground, minutes=0.5, pause_s=(2.0, 5.0), session_timeout_s=SESSION_S)
     assert found["good"], json.dumps(found, indent=1)
     assert found["happened"].get("kill")
     assert found["verdict"]["epochs"] > found["streams"] * 3  # some streams changed hands
@@ -38,6 +49,6 @@ def test_streams_that_come_and_go_leave_nothing_behind(ground: Ground) -> None:
 
 
 def test_nothing_is_lost_while_the_broker_is_gone_frozen_or_slow(stoppable: Ground) -> None:
-    found = outage.run(stoppable, away_s=20.0, times=1, frozen_s=8.0, throttled_s=8.0, bytes_per_s=5000, job_s=6.0)
+    found = outage.run(stoppable, **SHORT)
     assert found["good"], json.dumps(found, indent=1)
     assert found["memory"]["grown_mb"] < 100, json.dumps(found, indent=1)

@@ -34,6 +34,14 @@ class Ground:
         site.make_topics()
         return site
 
+    def undisturbed(self, videos: Iterable[Path], settings: Settings = _NONE) -> Site:
+        """A fleet on an embedded bus of its own, where nobody does anything to it."""
+        place = self.folder / f"undisturbed-{uuid.uuid4().hex[:8]}"
+        place.mkdir()
+        site = Site(f"sqlite:///{place}/bus.db", "undisturbed", place, videos, settings)
+        site.make_topics()
+        return site
+
     def camera(self) -> Path:
         """A video of twenty seconds at 2 frames a second, made once: what a camera would show."""
         target = self.folder / "camera.mp4"

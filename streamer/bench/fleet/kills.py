@@ -32,9 +32,10 @@ def run(
     files = {f"file-{k:02}": recording for k in range(n_jobs)}
     faults = [(STEPS[k % len(STEPS)], rng.randint(1, 3)) for k in range(n_kills)]
     rounds: list[dict[str, Any]] = []
-    with ground.site("undisturbed", [recording], _SETTINGS) as reference:
+    with ground.undisturbed([recording], _SETTINGS) as reference:
         ground.tell("an undisturbed run")
         _finish(reference, files, [])
+        reference.stop_all()
         for at in range(0, n_kills, per_round):
             doomed = faults[at : at + per_round]
             ground.tell(f"kills {at + 1} to {at + len(doomed)} of {n_kills}: {doomed}")

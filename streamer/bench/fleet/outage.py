@@ -22,7 +22,6 @@ from streamer.errors import UsageError
 from streamer.messages import Job
 
 _BACK_S = 120.0
-_SETTLE_S = 10.0
 
 
 def run(
@@ -36,8 +35,12 @@ def run(
     n_streams: int = 12,
     n_jobs: int = 6,
     job_s: float = 60.0,
+    settle_s: float = 10.0,
 ) -> dict[str, Any]:
-    """Stopped `times` times, then frozen (SIGSTOP), then throttled by a quota; 0 seconds leave a trouble out."""
+    """Stopped `times` times, then frozen (SIGSTOP), then throttled by a quota; 0 seconds leave a trouble out.
+
+    What memory grows by is counted from `settle_s` after everything is live.
+    """
     broker = ground.broker
     if broker is None:
         raise UsageError("the broker has to be this program's own to be stopped: give --kafka LIBS instead of --bus")
@@ -52,7 +55,7 @@ def run(
         jobs = site.submit({f"file-{k}": recording for k in range(n_jobs)})
         memory = MemoryWatch(workers)
         outage = _Outage(ground, site, view, memory, streams)
-        outage.watch(_SETTLE_S)
+        outage.watch(settle_s)
         for number in range(1, times + 1):
             phase = outage.phase(f"stopped {number}", broker.kill, broker.restart, away_s)
             phases.append(phase)

@@ -323,7 +323,7 @@ def test_a_child_that_waits_for_its_publisher_hears_of_a_newer_membership(
     child.loop.tell(msgspec.structs.replace(Open.of(video_source(video), 0, "job:j"), job=job_order()))
     publisher = child.loop._publisher
     await_that(lambda: not publisher.has_room(transactional=True) and publisher._committing is not None)
-    child.wait_for(Tick, n=4)  # by now the loop waits in `publish`
+    child.wait_for(Tick, n=3)  # by now the loop waits in `publish`
     bus = open_bus(config.bus)
     member = bus.member("affect.jobs", "affect.jobs", Hears(), Load("w", 4))
     await_that(lambda: member.poll(0.05) == [] and member.token() is not None)
@@ -345,7 +345,7 @@ def test_what_was_lost_is_not_committed_by_a_child_that_was_waiting_to(tmp_path:
     child.loop.tell(msgspec.structs.replace(Open.of(video_source(video), 0, "job:j"), job=job_order()))
     publisher = child.loop._publisher
     await_that(lambda: not publisher.has_room(transactional=True) and publisher._committing is not None)
-    child.wait_for(Tick, n=4)
+    child.wait_for(Tick, n=3)
     bus = open_bus(config.bus)
     member = bus.member("affect.jobs", "affect.jobs", Hears(), Load("w", 4))
     await_that(lambda: member.poll(0.05) == [] and member.token() is not None)

@@ -128,8 +128,8 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A member of the fleet (`streamer worker`).
 
     `name` is unique in the fleet, the host's name when empty. `max_streams` and `job_slots` 0 are
-    `worker.streams_per_child` for each child, `max_fps` 0 is no limit on frames a second. `host_streams` bounds the connections
-    to one host (0: no bound), `host_starts` those being opened to it at once, `starts_per_s` all of them.
+    `worker.streams_per_child` for each child, `max_fps` 0 is no limit on frames a second. `host_streams` bounds the
+    connections to one host (0: no bound), `host_starts` those being opened to it at once, `starts_per_s` all of them.
     What others ask for over the bus is limited to the kinds of source in `allow`, and files to the folders `roots`
     (where there are none: any file on an SQLite bus, none on Kafka).
     """

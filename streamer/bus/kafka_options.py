@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES
+from streamer.bus.kafka_sockets import DIRECT
 from streamer.config import TopicSettings
 from streamer.errors import UsageError
 
@@ -66,6 +67,7 @@ class KafkaOptions:
             "security_protocol": self.security.upper(),
             "reconnect_backoff_max_ms": 1000,
             "request_timeout_ms": 10_000,
+            "proxy_url": DIRECT,
         }
         if self.security.endswith("ssl"):
             settings["ssl_context"] = self._trust()

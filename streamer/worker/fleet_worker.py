@@ -7,7 +7,6 @@ an engine.
 
 from __future__ import annotations
 
-import gc
 import secrets
 import time
 from collections.abc import Callable
@@ -198,7 +197,6 @@ class FleetWorker:
         self._crew.dismiss_the_spare()
         self._views = {work: view for work, view in self._views.items() if work in self._crew.orders}
         self._books.keep(self._stages)
-        gc.collect()  # the Kafka library leaves every refused connection, a file handle, in a reference cycle
         names = topics(self._config.topics)
         self._announce(names.streams.name, self._streams.load(self._name))
         now_s = self._clock.monotonic_s()

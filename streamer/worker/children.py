@@ -82,6 +82,8 @@ class Children:
         environment = dict(os.environ)
         for name in _THREAD_POOLS:
             environment[name] = "1"  # one process a core: libraries must not start pools of their own
+        # Each opening of a source is a thread; with an arena a thread the C library would keep what all of them freed.
+        environment.setdefault("MALLOC_ARENA_MAX", "2")
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", self.program],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer import log
-from streamer.bus.protocol import Bus
+from streamer.bus.protocol import Bus, Placed
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
 from streamer.errors import BusError, BusUnavailable, StreamerError
@@ -99,12 +99,6 @@ class Supervisor:
         )
         self._unclaimed: list[Order] = []
         self._next_claim_s = self._started_s
-        for stream in self._streams.values():
-            order = Order(stream.source.stream, stream.source)
-            if stream.source.mode == "live":
-                self._unclaimed.append(order)
-            else:
-                self._crew.add(order)
 
     def _view(self, source: Source) -> StreamView:
         run = self._live_run if source.mode == "live" else self._run_name or ""
@@ -127,6 +121,7 @@ class Supervisor:
             return self._outcome()
 
     def _loop(self) -> None:
+        self._order_all()
         next_show_s = next_maintenance_s = self._clock.monotonic_s()
         while (self._crew.unfinished or self._unclaimed) and self._fatal is None and not self._interrupts:
             self._claim_due()
@@ -145,16 +140,29 @@ class Supervisor:
             self._drain()
         self._show([stream.progress for stream in self._streams.values()])
 
+    def _order_all(self) -> None:
+        """Order every source, in the order given; whoever writes a live stream claims it first. Raises `BusError`."""
+        orders = [Order(name, stream.source) for name, stream in self._streams.items()]
+        places = iter(self._claim([order for order in orders if order.source.mode == "live"]))
+        for order in orders:
+            if order.source.mode == "live":
+                place = next(places)
+                order = claimed(order, place.offset, place.time_s)
+            self._crew.add(order)
+
+    def _claim(self, orders: Sequence[Order]) -> list[Placed]:
+        if not orders:
+            return []
+        return claim(self._bus, [order.source.stream for order in orders], self._live_run, self._config.topics)
+
     def _claim_due(self) -> None:
-        """Claim the live streams that want a child: whoever writes a stream says so first."""
+        """Claim again the live streams whose child died."""
         if not self._unclaimed or self._clock.monotonic_s() < self._next_claim_s:
             return
         orders, self._unclaimed = self._unclaimed, []
         try:
-            places = claim(self._bus, [order.source.stream for order in orders], self._live_run, self._config.topics)
+            places = self._claim(orders)
         except BusUnavailable as error:
-            if self._loaded_s is None:
-                raise
             log.warning("claim.delayed", streams=len(orders), reason=str(error))
             self._unclaimed = orders
             self._next_claim_s = self._clock.monotonic_s() + CLAIM_AGAIN_S

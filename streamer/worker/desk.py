@@ -6,7 +6,6 @@ One thing after the other, in the order asked for. While the bus is away the fir
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from streamer import log
+from streamer.backoff import Backoff
 from streamer.bus.protocol import Bus, Outgoing, Placed, Position, Producer
 from streamer.errors import BusUnavailable, StreamerError
 from streamer.worker.children import Posted
 
 APPEND_TIMEOUT_S = 10.0
-LONGEST_PAUSE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _T = TypeVar("_T")
 
 
@@ -126,7 +126,7 @@ class Desk:
                 producer.close()
 
     def _attempt(self, task: _Task) -> None:
-        pause_s = 0.2
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while not self._closing.is_set():
             try:
                 answer = task.what()
@@ -134,8 +134,7 @@ class Desk:
                 if self._away_since_s is None:
                     self._away_since_s = time.monotonic()
                     log.warning("bus.away", reason=str(error))
-                self._closing.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+                self._closing.wait(backoff.next_s())
             except StreamerError as error:
                 self._post(Done(_bound(task.failed, error)))
                 return

@@ -6,13 +6,13 @@ time, until the loop has had everything of theirs committed.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamer import log
+from streamer.backoff import Backoff
 from streamer.bus.protocol import Bus, GroupToken, Incoming, Load, Member
 from streamer.errors import BusError, BusUnavailable, Fenced
 from streamer.worker.children import Posted
@@ -154,7 +154,7 @@ class Membership:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while not self._closing.is_set():
             began_s = time.monotonic()
             try:
@@ -164,9 +164,8 @@ class Membership:
             except Exception:  # a thread that died silently would leave the worker without its share for ever
                 log.error("membership.broke", topic=self._topic, exc_info=True)
             if time.monotonic() - began_s > STEADY_S:
-                pause_s = FIRST_PAUSE_S
-            self._closing.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+                backoff.reset()
+            self._closing.wait(backoff.next_s())
 
     def _be_member(self) -> None:
         self._announced = self._load

@@ -7,7 +7,6 @@ queue of its own: an archive that waits for the broker decodes no further, and h
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from streamer import log
+from streamer.backoff import Backoff
 from streamer.bus.protocol import Bus, GroupToken, Outgoing, Position, Producer
 from streamer.bus.spool import Spool
 from streamer.bus.spool_producer import Retractable, SpooledProducer
@@ -288,7 +288,7 @@ class Publisher:
 
     def _commit(self, batch: Batch) -> int:
         """Everything of the batch in one transaction, tried until it took place or its works are discarded."""
-        attempts, pause_s = 0, _PAUSE_S
+        attempts, backoff = 0, Backoff(_PAUSE_S, _MAX_PAUSE_S)
         token: GroupToken | None = None
         stale: GroupToken | None = None
         in_doubt = False
@@ -318,8 +318,7 @@ class Publisher:
                     raise
                 in_doubt = False
                 self._note_away(error)
-            self._pause(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-            pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            self._pause(backoff.next_s())
         self._archive_away_since_s = None
         return self._committed(batch)
 

@@ -21,6 +21,7 @@ import msgspec
 from streamer import log
 from streamer.bus.protocol import Headers, Outgoing
 from streamer.bus.spool_space import Ground, Reserve
+from streamer.bus.sqlite_file import committing
 from streamer.errors import BusUnavailable
 
 APPLICATION_ID = 0x61667370  # "afsp"
@@ -314,12 +315,8 @@ def _stay_within(connection: sqlite3.Connection, ground: Ground) -> None:
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
-    try:
+    with committing(connection):
         yield
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _lock(path: Path) -> int:

@@ -98,14 +98,21 @@ def writing(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """The body's changes as one transaction: all of them, or none and a `BusError`."""
     try:
         _begin(connection)
-        try:
+        with committing(connection):
             yield
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         raise translate(error, path) from error
+
+
+@contextmanager
+def committing(connection: sqlite3.Connection) -> Iterator[None]:
+    """The body's changes in the transaction that was begun: all of them, or none."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Every stage takes its own part and nothing reads the environment on its own.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -14,6 +15,7 @@ import yaml
 
 from engines.zoo import default_head, exported_head
 from streamer.errors import UsageError
+from streamer.source import Kind
 
 ENVIRONMENT_PREFIX = "STREAMER_"
 
@@ -81,6 +83,54 @@ class DecodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     queue_frames: int = 8
 
 
+class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sources are reached and watched.
+
+    A source must answer within `open_timeout_s`. A live one that gives nothing for `no_frame_s` is stalled and opened
+    again. Readers stuck in the decoder's library are left behind; with more than `max_hung` of them in one process the
+    process is replaced.
+    `rtsp_transport` is for addresses that choose none. `networks` are the internal networks (`10.0.0.0/8`) that
+    redirects and playlists may lead to; where a source itself lies is always allowed. `page_height` is the least height
+    in pixels wanted of a page's video, `cookies` a file of them for pages that want some.
+    """
+
+    open_timeout_s: float = 10.0
+    no_frame_s: float = 5.0
+    max_hung: int = 4
+    rtsp_transport: Literal["tcp", "udp", "auto"] = "tcp"
+    networks: tuple[str, ...] = ()
+    max_redirects: int = 5
+    page_height: int = 480
+    cookies: str | None = None
+
+
+class FrameSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which frames are analysed, and how much of them.
+
+    `sample_fps` frames a second of media time at most (null: every one); with `keyframes_only` nothing else is decoded.
+    A live frame older than `late_s` when its turn comes is dropped (0: never). Of a frame the `max_faces` largest faces
+    are analysed (0: all).
+    """
+
+    sample_fps: float | None = None
+    keyframes_only: bool = False
+    late_s: float = 0.0
+    max_faces: int = 0
+
+
+class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Work that is saved where nothing changes; off by default, and said in the records where it is used.
+
+    `still_scene`: a whole picture that has not changed is not searched for faces again, for at most `still_max_s` of
+    media time. `same_face`: the models are not asked again about a face that has not changed, for at most `same_max_s`.
+    """
+
+    still_scene: bool = False
+    still_max_s: float = 1.0
+    same_face: bool = False
+    same_max_s: float = 1.0
+
+
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many frames go through the models together, and how long a live frame may wait for company."""
 
@@ -124,14 +174,18 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drain_timeout_s: float = 10.0
 
 
+ALLOWED_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "webcam")
+
+
 class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A member of the fleet (`streamer worker`).
 
     `name` is unique in the fleet, the host's name when empty. `max_streams` and `job_slots` 0 are
     `worker.streams_per_child` for each child, `max_fps` 0 is no limit on frames a second. `host_streams` bounds the
     connections to one host (0: no bound), `host_starts` those being opened to it at once, `starts_per_s` all of them.
-    What others ask for over the bus is limited to the kinds of source in `allow`, and files to the folders `roots`
-    (where there are none: any file on an SQLite bus, none on Kafka).
+    What others ask for over the bus is limited to the kinds of source in `allow`, files to the folders `roots`, and
+    addresses of internal networks to `networks` (`192.168.0.0/16`); where these name none: anything on an SQLite bus,
+    nothing on Kafka.
     """
 
     name: str = ""
@@ -145,8 +199,9 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     host_streams: int = 0
     host_starts: int = 4
     starts_per_s: float = 10.0
-    allow: tuple[Literal["file", "images", "http", "webcam", "testsrc"], ...] = ("file", "images", "http", "testsrc")
+    allow: tuple[Kind, ...] = ALLOWED_KINDS
     roots: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     job_attempts: int = 3
     job_retry_s: float = 30.0
 
@@ -174,6 +229,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quality: QualitySettings = QualitySettings()
     state: StateSettings = StateSettings()
     decode: DecodeSettings = DecodeSettings()
+    connect: ConnectSettings = ConnectSettings()
+    frames: FrameSettings = FrameSettings()
+    gates: GateSettings = GateSettings()
     batch: BatchSettings = BatchSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     topics: TopicSettings = TopicSettings()
@@ -315,6 +373,18 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("decode.max_pixels", config.decode.max_pixels >= 1, "at least 1"),
         ("decode.threads", config.decode.threads >= 0, "0 (one a core) or more"),
         ("decode.queue_frames", config.decode.queue_frames >= 1, "at least 1"),
+        ("connect.open_timeout_s", config.connect.open_timeout_s > 0, "more than 0"),
+        ("connect.no_frame_s", config.connect.no_frame_s > 0, "more than 0"),
+        ("connect.max_hung", config.connect.max_hung >= 0, "0 or more"),
+        ("connect.networks", _are_networks(config.connect.networks), "networks such as 10.0.0.0/8"),
+        ("connect.max_redirects", config.connect.max_redirects >= 0, "0 or more"),
+        ("connect.page_height", config.connect.page_height >= 1, "at least 1"),
+        ("frames.sample_fps", config.frames.sample_fps is None or config.frames.sample_fps > 0, "more than 0, or null"),
+        ("frames.late_s", config.frames.late_s >= 0, "0 (never) or more"),
+        ("frames.max_faces", config.frames.max_faces >= 0, "0 (all) or more"),
+        ("gates.still_max_s", config.gates.still_max_s > 0, "more than 0"),
+        ("gates.same_max_s", config.gates.same_max_s > 0, "more than 0"),
+        ("fleet.networks", _are_networks(config.fleet.networks), "networks such as 192.168.0.0/16"),
         ("batch.max_frames", config.batch.max_frames >= 1, "at least 1"),
         ("batch.max_wait_s", config.batch.max_wait_s >= 0, "0 or more"),
         ("worker.children", config.worker.children >= 0, "0 (one a core) or more"),
@@ -354,6 +424,13 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
     for name, holds, wanted in limits:
         if not holds:
             raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
+
+
+def _are_networks(texts: tuple[str, ...]) -> bool:
+    try:
+        return all(ipaddress.ip_network(text) is not None for text in texts)
+    except ValueError:
+        return False
 
 
 def json_schema() -> dict[str, Any]:

@@ -81,6 +81,30 @@ class SourceUnreachable(SourceError):
     cause = "unreachable"
 
 
+class SourceUnauthorized(SourceError):
+    """A network source wants other credentials, or refuses these."""
+
+    cause = "unauthorized"
+
+
+class SourceExpired(SourceError):
+    """The address of a source stopped working, as it said it would: it is found anew."""
+
+    cause = "expired"
+
+
+class SourceStalled(SourceError):
+    """A live source is connected but has given nothing for too long."""
+
+    cause = "stalled"
+
+
+class AddressRefused(SourceError):
+    """A playlist, a redirect or a control record leads to an address that is not allowed."""
+
+    cause = "refused"
+
+
 class SourceUnsupported(SourceError):
     """A kind of source this version does not read."""
 

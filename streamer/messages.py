@@ -245,6 +245,8 @@ class StreamDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """A wanted stream, written by operators under its id; a tombstone removes it.
 
     `source` is an address as `streamer run` takes it and may hold secrets: show it through `streamer.source.redacted`.
+    Where `sample_fps`, `keyframes_only` or `max_faces` are null the worker's settings hold (see `frames`). Of streams
+    that compete for one process, those of a higher `priority` go first.
     """
 
     v: int = SCHEMA_VERSION
@@ -252,6 +254,8 @@ class StreamDefinition(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     model: str | None = None
     sample_fps: float | None = None
+    keyframes_only: bool | None = None
+    max_faces: int | None = None
     priority: int = 0
     paused: bool = False
     repeat: bool = False

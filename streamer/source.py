@@ -11,7 +11,13 @@ from typing import Literal
 
 from streamer.messages import Mode
 
-Kind = Literal["file", "images", "http", "webcam", "testsrc"]
+Kind = Literal["file", "images", "http", "webcam", "testsrc", "rtsp", "rtmp", "srt", "hls", "dash", "mjpeg", "page"]
+"""`http` is one video file at an address, `page` whatever yt-dlp finds a video in."""
+
+ENDLESS_KINDS: frozenset[Kind] = frozenset(("webcam", "rtsp", "rtmp", "srt", "hls", "dash", "mjpeg", "page"))
+"""What goes on while nobody looks: watched live it is opened again whenever it ends, and never begins anew."""
+
+NETWORK_KINDS: frozenset[Kind] = frozenset(("http", "rtsp", "rtmp", "srt", "hls", "dash", "mjpeg", "page"))
 
 MAX_ID_LENGTH = 100
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
@@ -25,7 +31,8 @@ _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@")
 class Source:
     """One stream to be read. `url` is what is opened and may hold secrets: show `name` instead.
 
-    `url` is an absolute path (`file`), a folder's (`images`), an http(s) address, a device or a testsrc address.
+    `url` is an absolute path (`file`), a folder's (`images`), a device, or an address. An rtsp address keeps the scheme
+    that chooses the transport: `rtspt` TCP, `rtspu` UDP, `rtsp` as configured.
     `rate` is the frames per second of an image folder or test source. Holds plain values only, so it can travel to
     another process. Made by `streamer.sources`.
     """
@@ -40,6 +47,19 @@ class Source:
     def name(self) -> str:
         """The address as people may read it: no secrets, printable."""
         return redacted(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What is opened for a source. It is the source's own, but for a page, which has the address of its video.
+
+    `headers` go with every request; at `expires_at_s` (wall clock, seconds since 1970) the address stops working.
+    """
+
+    url: str = field(repr=False)
+    kind: Kind
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    expires_at_s: float | None = None
 
 
 def is_stream_id(text: str) -> bool:

@@ -22,7 +22,7 @@ from streamer.pixels import Picture
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
-DropCause = Literal["queue_full", "sample_rate", "late", "decode_error", "engine_error", "not_finite"]
+DropCause = Literal["queue_full", "sample_rate", "late", "budget", "decode_error", "engine_error", "not_finite"]
 
 
 @dataclass(frozen=True, slots=True)

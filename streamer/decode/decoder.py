@@ -9,14 +9,14 @@ from types import TracebackType
 import av
 
 from streamer.clock import Clock
-from streamer.config import DecodeSettings
+from streamer.config import ConnectSettings, DecodeSettings
 from streamer.decode.feeds import DecoderInfo, Feed, Taken, open_feed
 from streamer.decode.media_clock import MediaClock
 from streamer.decode.opening import check_size, undecodable
 from streamer.errors import NotAVideo, ResolutionChanged, SourceUnsupported
 from streamer.pixels import Picture
 from streamer.pixels.frames import picture_of
-from streamer.source import Source
+from streamer.source import Address, Source
 from streamer.types import Counters, Frame, TimeOrigin
 
 _CLOSE_WAIT_S = 0.5
@@ -165,6 +165,12 @@ class Decoder:
         self.close()
 
 
-def open_source(source: Source, settings: DecodeSettings, clock: Clock) -> Decoder:
+def open_source(
+    source: Source,
+    settings: DecodeSettings,
+    clock: Clock,
+    connect: ConnectSettings = ConnectSettings(),  # noqa: B008 (immutable)
+    address: Address | None = None,
+) -> Decoder:
     """A decoder for `source`, opened: headers are read, no frame yet. Raises the `SourceError` that fits."""
     return Decoder(source, open_feed(source, settings, clock), settings, clock)

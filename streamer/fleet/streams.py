@@ -15,7 +15,7 @@ from streamer.messages import StreamDefinition, decode
 from streamer.source import Source, is_stream_id
 
 _REOPENING = frozenset(("source", "model", "repeat"))
-_COMPARED = (*sorted(_REOPENING), "sample_fps", "priority", "paused")
+_COMPARED = (*sorted(_REOPENING), "sample_fps", "keyframes_only", "max_faces", "priority", "paused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,9 @@ class StreamTable:
             )
         rate = definition.sample_fps
         if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise BadDefinition("sample_fps must be more than 0, or null for every frame.")
+            raise BadDefinition("sample_fps must be more than 0, or null for what the worker's settings say.")
+        if definition.max_faces is not None and definition.max_faces < 0:
+            raise BadDefinition("max_faces must be 0 (all) or more, or null for what the worker's settings say.")
         self.admission.check_models(definition.model)
         source = self.admission.source(stream, definition.source, "live")
         return WantedStream(definition, source, record.partition)

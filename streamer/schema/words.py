@@ -120,6 +120,8 @@ _MEANINGS = {
     "offset": "where the unreadable record lies",
     "value": "its bytes (base 64 in JSON)",
     "sample_fps": "frames analysed a second at most; null: the settings' own",
+    "keyframes_only": "true: only key frames are decoded; null: the settings' own",
+    "max_faces": "faces analysed of a frame at most, the largest first (0: all); null: the settings' own",
     "priority": "where not all streams can be had, higher ones are",
     "paused": "true: not read, its state is kept",
     "repeat": "true: a file that ended begins anew, as a camera would",

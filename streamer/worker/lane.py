@@ -112,7 +112,7 @@ class Lane:
     @staticmethod
     def of(order: Open) -> Lane:
         """The lane of what the supervisor asked for."""
-        return Lane(order, order.source(), sample_fps=order.sample_fps)
+        return Lane(order, order.source(), sample_fps=order.tuning.sample_fps)
 
     @property
     def work(self) -> str:

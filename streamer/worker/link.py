@@ -63,6 +63,15 @@ class JobOrder(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be changed of a stream while it runs; null is what the settings say (see `FrameSettings`)."""
+
+    sample_fps: float | None = None
+    keyframes_only: bool | None = None
+    max_faces: int | None = None
+    priority: int = 0
+
+
 class Open(Message, frozen=True, kw_only=True, tag="open"):
     """To a child: take up this work. `restarts` counts the children that died under it.
 
@@ -81,7 +90,7 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
     restarts: int = 0
     epoch: int = 0
     epoch_time_s: float | None = None
-    sample_fps: float | None = None
+    tuning: Tuning = Tuning()
     reopen: bool = False
     repeat: bool = False
     job: JobOrder | None = None
@@ -117,10 +126,10 @@ class Release(Message, frozen=True, kw_only=True, tag="release"):
 
 
 class Change(Message, frozen=True, kw_only=True, tag="change"):
-    """To a child: this stream is to be sampled at another rate."""
+    """To a child: this stream is to be watched otherwise, from the next frame on."""
 
     work: str
-    sample_fps: float | None
+    tuning: Tuning
 
 
 class Reopen(Message, frozen=True, kw_only=True, tag="reopen"):

@@ -225,7 +225,7 @@ class Loop:
                     self._publisher.discard(message.work)
             case Change():
                 if message.work in self._lanes:
-                    self._lanes[message.work].sample_fps = message.sample_fps
+                    self._lanes[message.work].sample_fps = message.tuning.sample_fps
             case Reopen():
                 lane = self._lanes.get(message.work)
                 if lane is not None and lane.phase == "resting":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -11,7 +11,7 @@ from streamer.config import ModelSettings
 from streamer.errors import StreamerError
 from streamer.source import Source
 from streamer.worker.children import Event
-from streamer.worker.link import Ended, JobOrder, Open, Opened, Ready, SourceGone, Tick
+from streamer.worker.link import Ended, JobOrder, Open, Opened, Ready, SourceGone, Tick, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Order:
     models: ModelSettings | None = None
     epoch: int = 0
     epoch_time_s: float | None = None
-    sample_fps: float | None = None
+    tuning: Tuning = field(default_factory=Tuning)
     reopen: bool = False
     repeat: bool = False
     job: JobOrder | None = None
@@ -38,7 +38,7 @@ class Order:
             plain,
             epoch=self.epoch,
             epoch_time_s=self.epoch_time_s,
-            sample_fps=self.sample_fps,
+            tuning=self.tuning,
             reopen=self.reopen,
             repeat=self.repeat,
             job=self.job,

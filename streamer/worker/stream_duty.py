@@ -23,11 +23,12 @@ from streamer.fleet.capacity import Capacity
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
+from streamer.messages import StreamDefinition
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
 from streamer.worker.forgetting import Forgetting
-from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick
+from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick, Tuning
 from streamer.worker.membership import Lost, Records, Revoked
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order, claimed
@@ -193,7 +194,7 @@ class StreamDuty:
                 wanted.stream,
                 wanted.source,
                 models=with_models(self.config.models, expression=definition.model),
-                sample_fps=definition.sample_fps,
+                tuning=_tuning(definition),
                 reopen=True,
                 repeat=definition.repeat,
             )
@@ -217,8 +218,8 @@ class StreamDuty:
                 self._let_go(ward, "close")
             elif ward.phase == "claiming":
                 self._wards[stream] = Ward(wanted)
-        elif before.definition.sample_fps != wanted.definition.sample_fps and ward.phase == "running":
-            self.crew.tell(stream, Change(work=stream, sample_fps=wanted.definition.sample_fps))
+        elif _tuning(before.definition) != _tuning(wanted.definition) and ward.phase == "running":
+            self.crew.tell(stream, Change(work=stream, tuning=_tuning(wanted.definition)))
 
     def _remove(self, stream: str, ward: Ward) -> None:
         """Nobody wants it any more: its tracks end, and what was kept of it is forgotten."""
@@ -258,8 +259,9 @@ class StreamDuty:
         """Its source gives frames."""
         self.gate.opened(order.work, self.clock.monotonic_s())
         ward = self._wards.get(order.work)
-        if ward is not None and ward.wanted.definition.sample_fps != order.sample_fps:  # changed since it was ordered
-            self.crew.tell(order.work, Change(work=order.work, sample_fps=ward.wanted.definition.sample_fps))
+        tuning = order.tuning if ward is None else _tuning(ward.wanted.definition)
+        if tuning != order.tuning:  # changed since it was ordered
+            self.crew.tell(order.work, Change(work=order.work, tuning=tuning))
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         """Its source went away: the gate says when it is tried again."""
@@ -324,3 +326,12 @@ class StreamDuty:
         self._departures.left(stream)
         if not self.stopping and self._may_be_forgotten(stream):
             self._forgetting.add(stream)
+
+
+def _tuning(definition: StreamDefinition) -> Tuning:
+    return Tuning(
+        sample_fps=definition.sample_fps,
+        keyframes_only=definition.keyframes_only,
+        max_faces=definition.max_faces,
+        priority=definition.priority,
+    )

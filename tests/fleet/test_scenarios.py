@@ -17,9 +17,10 @@ SHORT: dict[str, Any] = {
     "frozen_s": 8.0,
     "throttled_s": 5.0,
     "bytes_per_s": 5000,
-    "n_jobs": 4,
+    "n_jobs": 2,
     "job_s": 5.0,
-    "settle_s": 4.0,
+    "settle_s": 0.0,
+    "undisturbed_s": 1.0,
 }
 pytestmark = [pytest.mark.kafka, pytest.mark.models]
 

@@ -1,7 +1,8 @@
 """The broker gone, frozen and slow, while live streams and jobs go on: nothing lost, memory flat, order kept.
 
-Each trouble is judged from the same fleet. At the end the streams are removed, so that their last status counts all
-they gave, and every record that a worker counted must be on the topics.
+Each trouble is judged from the same fleet, and its memory against a phase of the same length in which nothing happened:
+young children grow whether or not the broker is there. At the end the streams are removed, so that their last status
+counts all they gave, and every record that a worker counted must be on the topics.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from streamer.bench.broker import Broker
@@ -22,6 +24,7 @@ from streamer.errors import UsageError
 from streamer.messages import Job
 
 _BACK_S = 120.0
+_JOBS_S = 600.0
 
 
 def run(
@@ -35,11 +38,13 @@ def run(
     n_streams: int = 12,
     n_jobs: int = 6,
     job_s: float = 60.0,
-    settle_s: float = 10.0,
+    settle_s: float = 180.0,
+    undisturbed_s: float | None = None,
 ) -> dict[str, Any]:
     """Stopped `times` times, then frozen (SIGSTOP), then throttled by a quota; 0 seconds leave a trouble out.
 
-    What memory grows by is counted from `settle_s` after everything is live.
+    The first `n_jobs` are done and `settle_s` pass before memory is looked at; then nothing happens for `undisturbed_s`
+    (by default `away_s`). Each trouble begins with `n_jobs` new jobs under way.
     """
     broker = ground.broker
     if broker is None:
@@ -52,10 +57,10 @@ def run(
         view = site.view()
         site.define(dict.fromkeys(streams, camera))
         site.until_live(view, streams)
-        jobs = site.submit({f"file-{k}": recording for k in range(n_jobs)})
         memory = MemoryWatch(workers)
-        outage = _Outage(ground, site, view, memory, streams)
-        outage.watch(settle_s)
+        outage = _Outage(ground, site, view, memory, streams, recording, n_jobs)
+        outage.settle(settle_s)
+        phases.append(outage.phase("none", _nothing, _nothing, away_s if undisturbed_s is None else undisturbed_s))
         for number in range(1, times + 1):
             phase = outage.phase(f"stopped {number}", broker.kill, broker.restart, away_s)
             phases.append(phase)
@@ -64,7 +69,7 @@ def run(
         if throttled_s:
             slow, fast = _throttles(broker, bytes_per_s)
             phases.append(outage.phase("throttled", slow, fast, throttled_s))
-        result = _end(site, view, streams, jobs)
+        result = _end(site, view, streams, outage.jobs)
     grown_mb = memory.grown_mb(outage.settled_s)
     return {
         "good": result.pop("good"),
@@ -79,34 +84,57 @@ def run(
     }
 
 
-class _Outage:
-    """One trouble after the other."""
+def _nothing() -> None:
+    """No trouble at all."""
 
-    def __init__(self, ground: Ground, site: Site, view: View, memory: MemoryWatch, streams: list[str]) -> None:
+
+class _Outage:
+    """One trouble after the other. `settled_s`: from then on memory is to be flat."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        site: Site,
+        view: View,
+        memory: MemoryWatch,
+        streams: list[str],
+        recording: Path,
+        n_jobs: int,
+    ) -> None:
+        self.jobs: list[Job] = []
+        self.settled_s = time.monotonic()
         self._ground = ground
         self._site = site
         self._view = view
         self._memory = memory
         self._streams = streams
+        self._recording = recording
+        self._n_jobs = n_jobs
+
+    def settle(self, duration_s: float) -> None:
+        """Have jobs done beside the streams, and let time pass, until the children are as large as they get."""
+        self._submit("first")
+        self._site.until_over(self._view, self.jobs, _JOBS_S)
+        self._watch(duration_s)
         self.settled_s = time.monotonic()
 
-    def watch(self, duration_s: float) -> None:
-        """Let time pass, reading and looking at the memory; from here on it is to be flat."""
+    def _submit(self, batch: str) -> None:
+        files = {f"{batch}-{k}".replace(" ", "-"): self._recording for k in range(self._n_jobs)}
+        self.jobs += self._site.submit(files, batch)
+
+    def _watch(self, duration_s: float) -> None:
         until_s = time.monotonic() + duration_s
         while time.monotonic() < until_s:
             self._memory.look()
-            self._view.look()
-        self.settled_s = time.monotonic()
+            self._view.look(0.2)
 
     def phase(self, name: str, begin: Callable[[], None], end: Callable[[], None], duration_s: float) -> dict[str, Any]:
         """Have trouble for so long; then everything must be live again."""
         self._ground.tell(f"{name} for {duration_s:g} s")
+        self._submit(name)
         began_s = time.monotonic()
         begin()
-        until_s = began_s + duration_s
-        while time.monotonic() < until_s:
-            self._memory.look()
-            self._view.look(0.2)
+        self._watch(began_s + duration_s - time.monotonic())
         end()
         ended_s = time.monotonic()
         back_s = self._site.until_live(self._view, self._streams, _BACK_S)
@@ -126,7 +154,7 @@ def _throttles(broker: Broker, bytes_per_s: int) -> tuple[Callable[[], None], Ca
 
 
 def _end(site: Site, view: View, streams: list[str], jobs: list[Job]) -> dict[str, Any]:
-    site.until_over(view, jobs, 600)
+    site.until_over(view, jobs, _JOBS_S)
     site.remove(streams)
     site.until(view, lambda: all(view.state(stream) == "ended" for stream in streams), "all streams ended", _BACK_S)
     codes = site.stop_all()

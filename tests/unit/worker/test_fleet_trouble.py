@@ -151,7 +151,7 @@ def test_a_stream_that_ended_begins_again_when_it_is_wanted_otherwise(rig: Calla
     one.wait(lambda: "door" not in one.worker._crew.orders, "it has ended")
     one.add("door", sample_fps=2.0)
     [_, second] = one.wait(lambda: len(one.opens("door")) == 2 and one.opens("door"), "it is opened again")
-    assert second.sample_fps == 2.0
+    assert second.tuning.sample_fps == 2.0
 
 
 @pytest.mark.parametrize("end", ["released", "died", "paused"])

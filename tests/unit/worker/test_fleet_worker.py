@@ -13,7 +13,7 @@ from streamer.errors import UsageError
 from streamer.fleet import records
 from streamer.messages import DeadLetter, JobCancel, JobStatus, StreamDefinition
 from streamer.state.codec import stream_key
-from streamer.worker.link import Change, Fatal, Membership, Message, Open, Release, Reopen, SourceGone
+from streamer.worker.link import Change, Fatal, Membership, Message, Open, Release, Reopen, SourceGone, Tuning
 from streamer.worker.spools import Spools
 from tests.unit.worker.fleet_rig import Actors, Rig, ended, good
 
@@ -22,7 +22,7 @@ def test_a_wanted_stream_is_claimed_and_opened_under_its_claim(rig: Callable[...
     one = rig()
     one.add("door", sample_fps=2.0, repeat=True)
     [order] = one.wait(lambda: one.opens("door"), "the stream is opened")
-    assert (order.mode, order.sample_fps, order.reopen, order.repeat) == ("live", 2.0, True, True)
+    assert (order.mode, order.tuning.sample_fps, order.reopen, order.repeat) == ("live", 2.0, True, True)
     [claim] = [
         record
         for partition in range(4)
@@ -37,7 +37,9 @@ def test_a_stream_changes_as_it_runs(rig: Callable[..., Rig]) -> None:
     one.add("door")
     one.wait(lambda: one.opens("door"), "the stream is opened")
     one.add("door", sample_fps=1.0)
-    assert one.wait(lambda: one.children.of(Change), "the rate changes") == [Change(work="door", sample_fps=1.0)]
+    assert one.wait(lambda: one.children.of(Change), "the rate changes") == [
+        Change(work="door", tuning=Tuning(sample_fps=1.0))
+    ]
     one.add("door", source="testsrc://64x48@7", sample_fps=1.0)
     [first, second] = one.wait(lambda: len(one.opens("door")) == 2 and one.opens("door"), "it is opened anew")
     assert one.releases("door") == ["close"]

@@ -15,7 +15,7 @@ from streamer.bus.read import drain, typed
 from streamer.config import Config
 from streamer.messages import Observation, Status, TrackEvent
 from streamer.worker.claims import claim
-from streamer.worker.link import Change, Ended, Open, Opened, Release, Reopen, SourceGone, Stop
+from streamer.worker.link import Change, Ended, Open, Opened, Release, Reopen, SourceGone, Stop, Tuning
 from tests.unit.worker.rig import Running, config_for, models, video_source
 from tests.videos import pattern
 
@@ -40,7 +40,12 @@ def watch(config: Config, video: Path, *, sample_fps: float | None = None) -> tu
     child = Running(config, models())
     order = Open.of(video_source(video, mode="live"), 0)
     order = msgspec.structs.replace(
-        order, epoch=place.offset, epoch_time_s=place.time_s, reopen=True, repeat=True, sample_fps=sample_fps
+        order,
+        epoch=place.offset,
+        epoch_time_s=place.time_s,
+        reopen=True,
+        repeat=True,
+        tuning=Tuning(sample_fps=sample_fps),
     )
     child.loop.tell(order)
     return child, place.offset
@@ -148,7 +153,7 @@ def test_the_rate_of_looking_is_set_and_changed_as_it_runs(tmp_path: Path, video
     child, _ = watch(config, video, sample_fps=5.0)
     child.wait_for(SourceGone)
     until(lambda: [round(one.media_time_s, 2) for one in told(config)] == [0.0, 0.2, 0.4], "a third of the frames")
-    child.loop.tell(Change(work="video", sample_fps=None))
+    child.loop.tell(Change(work="video", tuning=Tuning()))
     child.loop.tell(Reopen(work="video"))
     child.wait_for(SourceGone, n=2)
     child.wait_for(Opened, n=2)

@@ -24,6 +24,7 @@ TimeOrigin = Literal["rtcp", "program_date_time", "container", "arrival", "none"
 VaOrigin = Literal["predicted", "derived"]
 Quality = Literal["ok", "low"]
 StateOrigin = Literal["cold", "warm", "restored"]
+Reused = Literal["search", "inference"]
 SourceState = Literal["waiting", "paused", "connecting", "live", "stalled", "backing_off", "ended", "failed"]
 RunState = Literal["running", "done", "failed", "interrupted"]
 JobState = Literal["waiting", "running", "retrying", "done", "failed", "cancelled"]
@@ -102,7 +103,9 @@ class Observation(Envelope, frozen=True, kw_only=True):
     `confidence` is the largest of `probs`; `entropy` is theirs in nats, from 0 (certain) to ln 7 = 1.945910 (no
     idea). `box_xywh` is left, top, width and height as fractions of the displayed frame, cut at its edges.
     `state` is `cold` until the track's block has filled once, then `warm`; `restored` from a take-over until one
-    full block has passed again. `state_age_s` is the media time since the track's state began.
+    full block has passed again. `state_age_s` is the media time since the track's state began. `reused` names what was
+    not done for this frame because nothing had changed (see the setting `gates`): the search for faces, the inference
+    of this one. It is empty where every frame is worked on.
     """
 
     track: Track
@@ -123,6 +126,7 @@ class Observation(Envelope, frozen=True, kw_only=True):
     state: StateOrigin
     state_age_s: float
     bare: Bare
+    reused: tuple[Reused, ...] = ()
 
 
 class Window(Envelope, frozen=True, kw_only=True):

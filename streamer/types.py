@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from engines.spec import EXPRESSIONS as EXPRESSIONS
 from streamer.messages import Mode as Mode
 from streamer.messages import Quality as Quality
+from streamer.messages import Reused as Reused
 from streamer.messages import TimeOrigin as TimeOrigin
 from streamer.pixels import Picture
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
-DropCause = Literal["queue_full", "sample_rate", "late", "budget", "decode_error", "engine_error", "not_finite"]
+DropCause = Literal[
+    "queue_full", "sample_rate", "late", "budget", "closed", "decode_error", "engine_error", "not_finite"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,8 @@ class Embedding:
 class FaceObservation:
     """A tracked face with its embedding and how far it can be trusted: what the stream's actor takes in.
 
-    With `quality` low the probabilities stay but no label is given; `quality_causes` are short, stable words.
+    With `quality` low the probabilities stay but no label is given; `quality_causes` are short, stable words. `reused`
+    names what stands from an earlier frame.
     """
 
     face: TrackedFace
@@ -117,6 +121,7 @@ class FaceObservation:
     quality_causes: tuple[str, ...] = ()
     roll_deg: float = 0.0
     yaw_deg: float = 0.0
+    reused: tuple[Reused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

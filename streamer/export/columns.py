@@ -101,6 +101,7 @@ def _observation_columns() -> tuple[Column, ...]:
         Column("bare_label", "text", lambda o: o.bare.label),
         *_by_expression("bare_p_", lambda o: o.bare.probs),
         *_ORIGIN,
+        Column("reused", "text", lambda o: ";".join(o.reused) or None),
     )
 
 

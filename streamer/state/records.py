@@ -140,6 +140,7 @@ class Recorder:
             state=track.origin,
             state_age_s=r6(age_s),
             bare=Bare(label=EXPRESSIONS[bare.index(max(bare))], probs=bare_probs),
+            reused=seen.reused,
         )
 
     def window(self, track: Track, tally: Tally, complete: bool) -> Window:

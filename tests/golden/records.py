@@ -71,7 +71,13 @@ OBSERVATION = Observation(
     bare=Bare(label="Surprise", probs=_PROBS[::-1]),
 )
 LOW_QUALITY = msgspec.structs.replace(
-    OBSERVATION, label=None, quality="low", quality_causes=("face_px", "yaw"), capture_time_s=None, time_origin="none"
+    OBSERVATION,
+    label=None,
+    quality="low",
+    quality_causes=("face_px", "yaw"),
+    capture_time_s=None,
+    time_origin="none",
+    reused=("search", "inference"),
 )
 WINDOW = Window(
     id="11111111111111111111111111111111",

@@ -6,6 +6,7 @@ Every stage takes its own part and nothing reads the environment on its own.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -18,6 +19,7 @@ from streamer.errors import UsageError
 from streamer.source import Kind
 
 ENVIRONMENT_PREFIX = "STREAMER_"
+_LISTEN = r"(?:(?:(?:[^:\s\[\]]+|\[[0-9A-Fa-f:]+\]):)?[0-9]{1,5})?"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +208,17 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     job_retry_s: float = 30.0
 
 
+class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the process can be looked at and changed over HTTP: `PORT`, or `HOST:PORT`; nowhere when empty.
+
+    Other than on loopback (`127.0.0.1`, the host where none is given) that takes a token: the text of `token_file`, or
+    the variable STREAMER_CONTROL_TOKEN.
+    """
+
+    address: str = ""
+    token_file: str | None = None
+
+
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where live records wait while the broker is away: a folder (the user's state folder when null), bounded.
 
@@ -238,6 +251,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     worker: WorkerSettings = WorkerSettings()
     fleet: FleetSettings = FleetSettings()
     spool: SpoolSettings = SpoolSettings()
+    control: ControlSettings = ControlSettings()
 
 
 def load(
@@ -411,6 +425,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("fleet.starts_per_s", config.fleet.starts_per_s > 0, "more than 0"),
         ("fleet.job_attempts", config.fleet.job_attempts >= 1, "at least 1"),
         ("fleet.job_retry_s", config.fleet.job_retry_s >= 0, "0 or more"),
+        ("control.address", re.fullmatch(_LISTEN, config.control.address) is not None, "PORT or HOST:PORT"),
         ("spool.max_bytes", config.spool.max_bytes >= 1, "at least 1"),
         ("spool.after_s", config.spool.after_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),

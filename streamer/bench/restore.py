@@ -219,5 +219,6 @@ def _claimed(bus: Bus, config: Config, n_streams: int) -> list[Lane]:
     lanes = []
     for stream, placed in zip(streams, claim(bus, streams, "bench", config.topics), strict=True):
         order = Open.of(Source(stream, "/dev/null", "webcam", "live"), 0)
-        lanes.append(Lane.of(msgspec.structs.replace(order, epoch=placed.offset, epoch_time_s=placed.time_s)))
+        order = msgspec.structs.replace(order, epoch=placed.offset, epoch_time_s=placed.time_s)
+        lanes.append(Lane.of(order, config, SystemClock()))
     return lanes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamer.clock import Clock
-from streamer.messages import RunState, SourceResult, SourceState, Status
+from streamer.messages import RunState, SourceResult, Status
 from streamer.worker.lane import Lane
 from streamer.worker.link import Opened, StreamTick
 
@@ -27,15 +27,18 @@ def opened(lane: Lane) -> Opened:
     )
 
 
-def ticks(lanes: Iterable[Lane]) -> tuple[StreamTick, ...]:
+def ticks(lanes: Iterable[Lane], now_s: float) -> tuple[StreamTick, ...]:
     """How far each stream is; those not yet open are left out."""
-    return tuple([_tick(lane) for lane in lanes if lane.state is not None])
+    return tuple([_tick(lane, now_s) for lane in lanes if lane.state is not None])
 
 
-def _tick(lane: Lane) -> StreamTick:
+def _tick(lane: Lane, now_s: float) -> StreamTick:
     state, counters = lane.open_state, lane.count()
     return StreamTick(
         work=lane.work,
+        state=lane.watch.state,
+        entries={str(state): n for state, n in lane.watch.entries.items()},
+        frame_age_s=_frame_age_s(lane, now_s),
         media_time_s=state.media_time_s,
         faces_now=state.faces_now,
         decoded=counters.decoded,
@@ -71,18 +74,23 @@ def result(lane: Lane, state: RunState, cause: str | None = None, message: str |
     )
 
 
-def status(lane: Lane, state: SourceState, clock: Clock, message: str | None = None) -> Status:
+def status(lane: Lane, clock: Clock, message: str | None = None) -> Status:
     """A numbered status record of a stream with a state; it says how old the newest frame is while some are expected.
 
     `message` is told where no error of the source is.
     """
-    arrival_s = lane.last_arrival_s if state in ("live", "backing_off") else None
-    error = lane.error if state in ("failed", "backing_off") else None
+    state = lane.watch.state
+    error = lane.error if state in ("failed", "backing_off", "stalled") else None
     return lane.open_state.actor.status(
         state,
         lane.count(),
         wall_s=clock.wall_s(),
         cause=error.cause if error else None,
         message=str(error) if error else message,
-        frame_age_s=None if arrival_s is None else max(0.0, clock.monotonic_s() - arrival_s),
+        frame_age_s=_frame_age_s(lane, clock.monotonic_s()),
     )
+
+
+def _frame_age_s(lane: Lane, now_s: float) -> float | None:
+    arrival_s = None if lane.watch.state in ("ended", "failed") else lane.last_arrival_s
+    return None if arrival_s is None else max(0.0, now_s - arrival_s)

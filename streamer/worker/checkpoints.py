@@ -173,7 +173,7 @@ class Checkpoints:
         position = _position(found)
         tracker = Tracker(self._config.track)
         tracker.restore(found.tracker)
-        counts_on = found.done or lane.source.kind == "webcam" or lane.order.repeat
+        counts_on = found.done or lane.counts_on
         lane.go_on_from(position.counters, anew=not counts_on)
         lane.state = StreamState(
             tracker,

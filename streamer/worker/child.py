@@ -50,7 +50,8 @@ def _work(start: Start, link: Link) -> int:
         load_s = SystemClock().monotonic_s() - begun_s
         link.send(Ready(precision=models.precision, device=models.device, load_s=load_s))
         threading.Thread(target=_listen, args=(link, loop), name="link", daemon=True).start()
-        loop.run()
+        if not loop.run():
+            return 1
     except (BusError, ModelError) as error:
         link.send(Fatal(cause=error.cause, message=str(error)))
         return 1

@@ -28,6 +28,7 @@ from streamer.worker.link import (
     Ready,
     Release,
     SourceGone,
+    Spent,
     Start,
     Stop,
     Tick,
@@ -284,6 +285,9 @@ class Crew:
                 self._ended(child, message)
             case Fatal():
                 self._boss.fatal(_error_of(message), [self._orders[work] for work in self.works_of(child)])
+            case Spent():
+                for work in self.works_of(child):  # it is not what the child dies of
+                    self.forgive(work)
             case _:
                 pass  # drained: its death follows and says all there is to say
 

@@ -1,35 +1,33 @@
-"""One stream of a child: the decoder thread that reads it, and where it stands.
-
-The thread finds the stored state, opens the source and offers frames; everything else belongs to the child's loop.
-"""
+"""One stream of a child: where it stands, its state, and the connection that reads it just now."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
-from streamer import log
 from streamer.batching.exchange import Exchange
 from streamer.clock import Clock
 from streamer.config import Config
-from streamer.decode import Decoder, DecoderInfo, open_source
+from streamer.decode import DecoderInfo
 from streamer.errors import (
     AbsurdDimensions,
     NotAVideo,
     NoVideoStream,
     ResolutionChanged,
-    SourceBroke,
     SourceDamaged,
     SourceError,
     SourceTruncated,
 )
+from streamer.messages import SourceState
 from streamer.pipeline import StreamState
+from streamer.source import ENDLESS_KINDS, NETWORK_KINDS
 from streamer.sources import Source, session_of
 from streamer.types import Counters, Frame, Mode
-from streamer.worker.link import JobOrder, Open
+from streamer.worker.connection import Connection, ConnectionEvent
+from streamer.worker.intake import Intake
+from streamer.worker.link import JobOrder, Open, Tuning
+from streamer.worker.watch import SourceWatch
 
 _IN_THE_BYTES = (NotAVideo, NoVideoStream, AbsurdDimensions, ResolutionChanged, SourceTruncated, SourceDamaged)
 Stored = Mapping[bytes, bytes]
@@ -43,49 +41,25 @@ class LaneRead:
     stored: Stored
 
 
-@dataclass(frozen=True, slots=True)
-class LaneOpened:
-    """The source is open; the lane waits for `go`."""
-
-    lane: Lane
-    info: DecoderInfo
-
-
-@dataclass(frozen=True, slots=True)
-class LaneFailed:
-    """The source could not be opened. A failure after that comes through the exchange, behind the last frame."""
-
-    lane: Lane
-    error: SourceError
-
-
-LaneEvent = LaneRead | LaneOpened | LaneFailed
-
-
-@dataclass(slots=True)
-class _Intake:
-    """What the decoder thread counts; nobody else writes it."""
-
-    decoded: int = 0
-    corrupt_packets: int = 0
-    queue_full: int = 0
-    sample_rate: int = 0
-    last_arrival_s: float | None = None
-    cpu_s: float = 0.0
+LaneEvent = LaneRead | ConnectionEvent
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """A stream's place in the child, which is also its name in the exchange. All but `error` is the loop's.
+    """A stream's place in the child. All of it is the loop's.
 
     `phase` is `opening` until frames may come, `resting` while the source is gone and its state is kept, `ending` once
     nothing more is analysed and only the commit of what was is awaited. `counters` hold an earlier child's counts, and
-    the thread's own from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch and the
-    number of the connection. `unwatched` until the first frame after a time in which nobody looked.
+    those of the connections from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch
+    and the number of the connection. `unwatched` until the first frame after a time in which nobody looked.
     """
 
     order: Open
     source: Source
+    watch: SourceWatch
+    config: Config
+    clock: Clock
+    tuning: Tuning
     phase: Literal["opening", "running", "resting", "ending"] = "opening"
     state: StreamState | None = None
     run: str = ""
@@ -93,7 +67,6 @@ class Lane:
     info: DecoderInfo | None = None
     error: SourceError | None = None
     counters: Counters = field(default_factory=Counters)
-    sample_fps: float | None = None
     skip_until_index: int = 0
     join_at_s: float = 0.0
     resumed_at_s: float | None = None
@@ -101,18 +74,15 @@ class Lane:
     unwatched: bool = False
     n_connections: int = 0
     rested_at_s: float = 0.0
+    connection: Connection | None = None
     _before: Counters = field(default_factory=Counters)
-    _intake: _Intake = field(default_factory=_Intake)
-    _sampled: int = -1
-    _closing: bool = False
-    _go: threading.Event = field(default_factory=threading.Event)
-    _decoder: Decoder | None = None
-    _thread: threading.Thread | None = None
 
     @staticmethod
-    def of(order: Open) -> Lane:
+    def of(order: Open, config: Config, clock: Clock) -> Lane:
         """The lane of what the supervisor asked for."""
-        return Lane(order, order.source(), sample_fps=order.tuning.sample_fps)
+        source = order.source()
+        watch = SourceWatch(config.connect, source.mode, source.name, entered_s=clock.monotonic_s())
+        return Lane(order, source, watch, config, clock, order.tuning)
 
     @property
     def work(self) -> str:
@@ -155,14 +125,42 @@ class Lane:
 
         Bytes that came over a network may come better the next time.
         """
-        return self.error is None or (isinstance(self.error, _IN_THE_BYTES) and self.source.kind != "http")
+        return self.error is None or (isinstance(self.error, _IN_THE_BYTES) and self.source.kind not in NETWORK_KINDS)
 
     @property
     def returns(self) -> bool:
         """Whether the source is opened again after its end: a camera, or a file that is shown again and again."""
         if self.mode == "archive" or not self.order.reopen:
             return False
-        return self.error is not None or self.order.repeat or self.source.kind == "webcam"
+        return self.error is not None or self.order.repeat or self.source.kind in ENDLESS_KINDS
+
+    @property
+    def counts_on(self) -> bool:
+        """Whether a new connection's media time begins at 0: a camera's, or that of a file begun again."""
+        return self.source.kind in ENDLESS_KINDS or self.order.repeat or self.n_connections > 0
+
+    @property
+    def sample_fps(self) -> float | None:
+        """Frames a second of media time that are analysed at most; None for all."""
+        wanted = self.tuning.sample_fps
+        return self.config.frames.sample_fps if wanted is None else wanted
+
+    @property
+    def keyframes_only(self) -> bool:
+        """Whether nothing but key frames is decoded."""
+        wanted = self.tuning.keyframes_only
+        return self.config.frames.keyframes_only if wanted is None else wanted
+
+    @property
+    def max_faces(self) -> int:
+        """How many faces of a frame are analysed at most; 0 for all."""
+        wanted = self.tuning.max_faces
+        return self.config.frames.max_faces if wanted is None else wanted
+
+    @property
+    def closing(self) -> bool:
+        """Whether nobody waits for its threads any more."""
+        return self.phase == "ending"
 
     @property
     def open_state(self) -> StreamState:
@@ -173,12 +171,12 @@ class Lane:
     @property
     def cpu_s(self) -> float:
         """CPU seconds of the decoder thread."""
-        return self._intake.cpu_s
+        return 0.0 if self.connection is None else self.connection.counts.cpu_s
 
     @property
     def last_arrival_s(self) -> float | None:
-        """When the newest frame arrived, on the monotonic clock; None before the first."""
-        return self._intake.last_arrival_s
+        """When the connection's newest frame arrived, on the monotonic clock; None before its first."""
+        return None if self.connection is None else self.connection.counts.last_arrival_s
 
     @property
     def newest_s(self) -> float:
@@ -189,11 +187,11 @@ class Lane:
         arrival_s = self.open_state.arrival_s
         return self.rested_at_s if arrival_s is None else arrival_s
 
+    # -- its connections ------------------------------------------------------------------------------------------
+
     def start(
         self,
-        config: Config,
-        clock: Clock,
-        exchange: Exchange[Lane, Frame],
+        exchange: Exchange[Connection, Frame],
         fetch: Callable[[Lane], Stored],
         tell: Callable[[LaneEvent], None],
     ) -> None:
@@ -201,19 +199,65 @@ class Lane:
 
         `fetch` reads what the bus holds of the lane; it may wait for a bus that is away.
         """
-        self._connect(lambda: self._begin(config, clock, exchange, fetch, tell))
 
-    def reconnect(
-        self, config: Config, clock: Clock, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
-    ) -> None:
+        def prepare() -> None:
+            self.session = session_of(self.source) if self.mode == "archive" else f"{self.epoch}.0"
+            tell(LaneRead(self, fetch(self)))
+
+        self._connect(exchange, tell, prepare)
+
+    def reconnect(self, exchange: Exchange[Connection, Frame], tell: Callable[[LaneEvent], None]) -> None:
         """Open the source of a resting lane again; its media time goes on counting through the gap."""
-        self._before, self._intake = self.count_now(), _Intake(last_arrival_s=self.last_arrival_s)
-        self.join_at_s = self.open_state.media_time_s + max(0.0, clock.monotonic_s() - self.newest_s)
+        self.join_at_s = self.open_state.media_time_s + max(0.0, self.clock.monotonic_s() - self.newest_s)
         self.n_connections += 1
         self.session = f"{self.epoch}.{self.n_connections}"
-        self._sampled, self.error, self.phase, self.unwatched = -1, None, "opening", True
-        self._go = threading.Event()
-        self._connect(lambda: self._read(config, clock, exchange, tell))
+        self.error, self.phase, self.unwatched = None, "opening", True
+        self._connect(exchange, tell, lambda: None)
+
+    def _connect(
+        self, exchange: Exchange[Connection, Frame], tell: Callable[[LaneEvent], None], prepare: Callable[[], None]
+    ) -> None:
+        connection = Connection(self.work, self.source, self.config, self.clock, exchange, tell, prepare)
+        connection.keyframes_only = self.keyframes_only
+        self._fold()
+        self.connection = connection
+        connection.start()
+
+    def go(self) -> None:
+        """The loop is ready for frames."""
+        assert self.connection is not None, "only what was opened goes"
+        self.phase = "running"
+        self.connection.go(Intake(self.counts_on, self.join_at_s, self.skip_until_index, self.sample_fps))
+
+    def tune(self, tuning: Tuning) -> None:
+        """Watch it otherwise, from the next frame on."""
+        self.tuning = tuning
+        if self.state is not None:
+            self.state.max_faces = self.max_faces
+        if self.connection is not None:
+            self.connection.intake.sample_fps = self.sample_fps
+            self.connection.keyframes_only = self.keyframes_only
+
+    def rest(self, state: SourceState, error: SourceError | None) -> None:
+        """The source is gone for now; the stream's state stays."""
+        self._leave()
+        self.phase, self.rested_at_s, self.error = "resting", self.clock.monotonic_s(), error
+        self.enter(state)
+
+    def stop(self) -> None:
+        """No further frames are wanted; those that wait are forgotten."""
+        self.phase = "ending"
+        self._leave()
+
+    def enter(self, state: SourceState) -> bool:
+        """Go to a state of the source; False when it is there already."""
+        return self.watch.enter(state, self.clock.monotonic_s())
+
+    def _leave(self) -> None:
+        if self.connection is not None:
+            self.connection.leave()
+
+    # -- what it counts -------------------------------------------------------------------------------------------
 
     def go_on_from(self, counters: Counters, *, anew: bool) -> None:
         """Count on from an earlier child's `counters`; `anew` when the decoder goes over what it decoded again."""
@@ -221,156 +265,31 @@ class Lane:
         if anew:
             self._before = Counters()
         self._before.dropped = dict(counters.dropped)
+        self.counters.decoded, self.counters.corrupt_packets = self._before.decoded, self._before.corrupt_packets
         self.counters.analysed, self.counters.faces = counters.analysed, counters.faces
         self.counters.records, self.counters.dropped = counters.records, dict(counters.dropped)
 
     def count(self) -> Counters:
-        """The counters with what the decoder thread has counted so far."""
-        intake, before = self._intake, self._before
-        self.counters.decoded = before.decoded + intake.decoded
-        self.counters.corrupt_packets = before.corrupt_packets + intake.corrupt_packets
-        for cause, n in (("queue_full", intake.queue_full), ("sample_rate", intake.sample_rate)):
+        """The counters with what the connections have counted so far."""
+        before = self._before
+        counts = None if self.connection is None else self.connection.counts
+        if counts is None:
+            return self.counters
+        self.counters.decoded = before.decoded + counts.decoded
+        self.counters.corrupt_packets = before.corrupt_packets + counts.corrupt_packets
+        for cause, n in (
+            ("queue_full", counts.queue_full),
+            ("sample_rate", counts.sample_rate),
+            ("closed", counts.closed),
+        ):
             if n:
                 self.counters.dropped[cause] = before.dropped.get(cause, 0) + n
         return self.counters
 
-    def count_now(self) -> Counters:
-        """A copy of `count` that stays as it is."""
-        counters = self.count()
-        return Counters(
-            decoded=counters.decoded, corrupt_packets=counters.corrupt_packets, dropped=dict(counters.dropped)
-        )
-
-    def go(self) -> None:
-        """The loop is ready for frames."""
-        self.phase = "running"
-        self._go.set()
-
-    def rest(self, exchange: Exchange[Lane, Frame], now_s: float) -> None:
-        """The source is gone for now; the state stays."""
-        exchange.close(self)
-        self.phase, self.rested_at_s = "resting", now_s
-
-    def stop(self, exchange: Exchange[Lane, Frame]) -> None:
-        """No further frames are wanted; what waits is forgotten (and counted by nobody: it was never analysed)."""
-        self.phase = "ending"
-        self._closing = True
-        self._go.set()
-        exchange.close(self)
-        if self._decoder is not None:
-            self._decoder.interrupt()
-
-    @property
-    def closing(self) -> bool:
-        """Whether nobody waits for its thread any more."""
-        return self._closing
-
-    def _connect(self, run: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=run, name=f"decode {self.stream}", daemon=True)
-        self._thread.start()
-
-    def _begin(
-        self,
-        config: Config,
-        clock: Clock,
-        exchange: Exchange[Lane, Frame],
-        fetch: Callable[[Lane], Stored],
-        tell: Callable[[LaneEvent], None],
-    ) -> None:
-        try:
-            self.session = session_of(self.source) if self.mode == "archive" else f"{self.epoch}.0"
-            stored = fetch(self)
-        except SourceError as error:
-            self._over(error, exchange, tell)
-            return
-        except Exception as error:
-            self._broke(error, exchange, tell)
-            return
-        if not self._closing:
-            tell(LaneRead(self, stored))
-        self._read(config, clock, exchange, tell)
-
-    def _read(
-        self, config: Config, clock: Clock, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
-    ) -> None:
-        try:
-            with open_source(self.source, config.decode, clock) as decoder:
-                self._decoder = decoder
-                tell(LaneOpened(self, decoder.info))
-                self._go.wait()
-                if not self._closing:
-                    self._offer_all(decoder, exchange)
-            self._over(None, exchange, tell)
-        except SourceError as error:
-            self._over(error, exchange, tell)
-        except Exception as error:
-            self._broke(error, exchange, tell)
-        finally:
-            self._decoder = None
-
-    def _broke(self, error: Exception, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]) -> None:
-        """A thread that died silently would leave its stream waiting for ever."""
-        broke = SourceBroke(
-            f"{self.source.name} could not be read on ({type(error).__name__}: {error}): what was done is kept; "
-            "run it again, and if it fails again report it."
-        )
-        self._over(broke, exchange, tell)
-        log.error("source.broke", stream=self.stream, exc_info=True)
-
-    def _over(
-        self, error: SourceError | None, exchange: Exchange[Lane, Frame], tell: Callable[[LaneEvent], None]
-    ) -> None:
-        self.error = error
-        if error is not None and not self._go.is_set():
-            tell(LaneFailed(self, error))
-        else:
-            exchange.end(self)
-
-    def _offer_all(self, decoder: Decoder, exchange: Exchange[Lane, Frame]) -> None:
-        if not self._counts_on:
-            decoder.join_at(self.join_at_s)
-        try:
-            for frame in decoder:
-                if self._closing:
-                    return
-                self._note(decoder)
-                placed = self._placed(frame)
-                if placed is None:
-                    continue
-                self._intake.last_arrival_s = frame.arrival_s
-                if not self._is_sampled(placed):
-                    self._intake.sample_rate += 1
-                elif exchange.put(self, placed, self.mode) is not None and not self._closing:
-                    self._intake.queue_full += 1
-        finally:
-            self._note(decoder)
-
-    @property
-    def _counts_on(self) -> bool:
-        """Whether a new connection's media time begins at 0: a camera's, or that of a file begun again."""
-        return self.source.kind == "webcam" or self.order.repeat or self.n_connections > 0
-
-    def _placed(self, frame: Frame) -> Frame | None:
-        """The frame with its media time in the stream's whole life; None when an earlier child has analysed it."""
-        if frame.index < self.skip_until_index:
-            return None
-        if self._counts_on:
-            return replace(frame, media_time_s=frame.media_time_s + self.join_at_s) if self.join_at_s else frame
-        return frame if frame.media_time_s >= self.join_at_s else None
-
-    def _is_sampled(self, frame: Frame) -> bool:
-        """Whether the frame is the first of its sampling interval. Intervals lie on the media time from 0 on, so
-        which frames are taken does not depend on when somebody began to look."""
-        rate = self.sample_fps
-        if rate is None:
-            return True
-        interval = int(frame.media_time_s * rate + 1e-9)
-        if interval == self._sampled:
-            return False
-        self._sampled = interval
-        return True
-
-    def _note(self, decoder: Decoder) -> None:
-        self._intake.decoded = decoder.counters.decoded
-        self._intake.corrupt_packets = decoder.counters.corrupt_packets
-        self._intake.cpu_s = time.thread_time()
+    def _fold(self) -> None:
+        """Before the next connection counts from 0: keep what the present one counted."""
+        if self.connection is not None:
+            counters = self.count()
+            self._before = Counters(
+                decoded=counters.decoded, corrupt_packets=counters.corrupt_packets, dropped=dict(counters.dropped)
+            )

@@ -18,7 +18,7 @@ from streamer.bus.protocol import GroupToken
 from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.log import Format, Level
-from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult
+from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult, SourceState
 from streamer.source import Kind, Source
 
 _LENGTH = struct.Struct(">I")
@@ -181,9 +181,17 @@ class Opened(Message, frozen=True, kw_only=True, tag="opened"):
 
 
 class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one stream is."""
+    """How far one stream is. `entries` counts how often its source came to each state.
+
+    `latency` counts the analysed frames by the time from the arrival of their packets to the acknowledgement of their
+    records, one number for each of `streamer.metrics.LATENCY_BUCKETS_S` (not cumulative); `latency_sum_s` is their sum.
+    Both start at 0 with the child.
+    """
 
     work: str
+    state: SourceState = "connecting"
+    entries: dict[str, int] = {}
+    frame_age_s: float | None = None
     media_time_s: float
     faces_now: int
     decoded: int
@@ -192,13 +200,16 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     corrupt_packets: int
     dropped: dict[str, int]
+    latency: tuple[int, ...] = ()
+    latency_sum_s: float = 0.0
 
 
 class Tick(Message, frozen=True, kw_only=True, tag="tick"):
     """From a child, once a second: its streams' counters and the CPU-thread seconds per stage since its start.
 
-    `published` counts the records that are safely on the bus; `bus_away_s` is how long the bus has been away. What
-    waited on the disk meanwhile is counted in `spooled`, `replayed` and `discarded`, and lies there still: `waiting`.
+    `hung` readers are stuck in it for good. `published` counts the records that are safely on the bus; `bus_away_s` is
+    how long the bus has been away. What waited on the disk meanwhile is counted in `spooled`, `replayed` and
+    `discarded`, and lies there still: `waiting`.
     """
 
     streams: tuple[StreamTick, ...]
@@ -208,6 +219,7 @@ class Tick(Message, frozen=True, kw_only=True, tag="tick"):
     replayed: int = 0
     discarded: int = 0
     waiting: int = 0
+    hung: int = 0
     stage_s: dict[str, float]
 
 
@@ -248,8 +260,12 @@ class Drained(Message, frozen=True, kw_only=True, tag="drained"):
     """From a child: all is committed, it leaves now."""
 
 
+class Spent(Message, frozen=True, kw_only=True, tag="spent"):
+    """From a child: too many readers are stuck in it, it ends now; what it had is to go on in another one."""
+
+
 ToChild = Start | Open | Release | Change | Reopen | Membership | Positions | Drain | Stop
-FromChild = Ready | Opened | Tick | SourceGone | Ended | Fatal | Drained
+FromChild = Ready | Opened | Tick | SourceGone | Ended | Fatal | Drained | Spent
 
 
 class Link:

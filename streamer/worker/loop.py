@@ -15,14 +15,16 @@ from streamer.batching.collector import Collector
 from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
-from streamer.errors import BusError, SourceError
+from streamer.decode import DecoderInfo
+from streamer.errors import BusError, SourceError, SourceStalled
 from streamer.messages import JobState, RunState, SourceResult, SourceState, archive_run_id
 from streamer.pipeline import Models, Pipeline, StageTimes
 from streamer.state.records import LeftCause
 from streamer.types import Frame
 from streamer.worker import accounts
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
-from streamer.worker.lane import Lane, LaneEvent, LaneFailed, LaneOpened, LaneRead, Stored
+from streamer.worker.connection import Connection, ConnectionFailed, ConnectionOpened
+from streamer.worker.lane import Lane, LaneEvent, LaneRead, Stored
 from streamer.worker.link import (
     Change,
     Drain,
@@ -35,14 +37,17 @@ from streamer.worker.link import (
     Release,
     Reopen,
     SourceGone,
+    Spent,
     Start,
     Stop,
     Tick,
     ToChild,
+    Tuning,
 )
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
 from streamer.worker.state_reader import StateReader
+from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
 LIVE_QUEUE_FRAMES = 2
@@ -79,9 +84,12 @@ class Loop:
         self._times = StageTimes()
         self._pipeline = Pipeline(models, config, self._times)
         batch = config.batch
-        self._exchange: Exchange[Lane, Frame] = Exchange(Collector(batch.max_frames, batch.max_wait_s), self._clock)
+        self._exchange: Exchange[Connection, Frame] = Exchange(
+            Collector(batch.max_frames, batch.max_wait_s), self._clock
+        )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
+        self._watchdog = Watchdog(config.connect, self._clock)
         self._done_already: dict[Lane, Resumption] = {}
         self._decoder_cpu_s = 0.0
         self._next_tick_s = 0.0
@@ -114,19 +122,27 @@ class Loop:
         self._happenings.put(happening)
         self._exchange.wake()
 
-    def run(self) -> None:
-        """Analyse frames until told to leave. Raises `BusError`, `ModelError`, `LinkClosed`."""
+    def run(self) -> bool:
+        """Analyse frames until told to leave. Raises `BusError`, `ModelError`, `LinkClosed`.
+
+        False when it left for another process to go on, since too many readers are stuck in this one.
+        """
         while not (self._leaving and not self._lanes):
-            due_s = min(self._next_tick_s, self._outbox.due_s)
+            due_s = min(self._next_tick_s, self._outbox.due_s, self._watchdog.due_s)
             wait_s = max(0.0, due_s - self._clock.monotonic_s())
             # Archives wait for a bus that is behind; what is live goes on, to the spool if need be.
             batch, finished = self._exchange.take(wait_s, hold_archives=self._outbox.behind)
             # What was taken is worked off before anything else is heard: no lane of it can have been closed.
             if batch:
                 self._analyse(batch)
-            for lane in finished:
-                self._finish(lane)
+            for connection in finished:
+                self._finish(connection)
             self._hear()
+            for lane, error in self._watchdog.look(self._lanes.values()):
+                self._give_up(lane, error)
+            if self._watchdog.spent and not self._leaving:
+                self._make_way()
+                return False
             self._heartbeat_on_time()
             self._outbox.on_time(self._lanes.values())
         self._outbox.flush()
@@ -135,12 +151,28 @@ class Loop:
         if self._draining:
             self._link.send(Drained())
         self._bus.close()
+        return True
 
-    def _analyse(self, batch: Sequence[tuple[Lane, Frame]]) -> None:
+    def _make_way(self) -> None:
+        """Leave everything for another child to go on from. Nothing is said of an end: our death says enough."""
+        log.error("child.spent", hung=self._watchdog.n_hung)
+        self._link.send(Spent())
+        for lane in self._lanes.values():
+            lane.stop()
+            if lane.mode == "live" and lane.state is not None:
+                self._outbox.hand_over(lane, lambda: None)
+        self._outbox.flush()
+        self._publisher.close(self._config.worker.drain_timeout_s)
+        self._bus.close()
+
+    def _analyse(self, taken: Sequence[tuple[Connection, Frame]]) -> None:
+        batch = [(self._lanes[connection.work], frame) for connection, frame in taken]
         for lane, frame in batch:
             if lane.unwatched:
                 lane.unwatched = False
                 lane.open_state.tracker.unwatched_until(frame.media_time_s)
+            if lane.watch.state == "connecting":
+                self._enter(lane, "live")
         results = self._pipeline.step([(lane.open_state, frame) for lane, frame in batch])
         with self._times.stage("encode"):
             for (lane, _), (_, records) in zip(batch, results, strict=True):
@@ -150,12 +182,10 @@ class Loop:
         now_s = self._clock.monotonic_s()
         if now_s >= self._next_tick_s:
             for lane in self._lanes.values():
-                if lane.mode == "live" and lane.phase == "running":
-                    self._outbox.tell(accounts.status(lane, "live", self._clock))
-                elif lane.phase == "resting":
-                    self._outbox.tell(accounts.status(lane, "backing_off", self._clock))
-                    if now_s > lane.newest_s + self._config.checkpoint.grace_s:
-                        self._close_tracks(lane, "source_gone")
+                if lane.mode == "live" and lane.state is not None and lane.phase != "ending":
+                    self._outbox.tell(accounts.status(lane, self._clock))
+                if lane.phase == "resting" and now_s > lane.newest_s + self._config.checkpoint.grace_s:
+                    self._close_tracks(lane, "source_gone")
             self._tick_on_time()
 
     def _tick_on_time(self) -> None:
@@ -171,7 +201,7 @@ class Loop:
         delivery = self._publisher.delivery
         self._link.send(
             Tick(
-                streams=accounts.ticks(self._lanes.values()),
+                streams=accounts.ticks(self._lanes.values(), self._clock.monotonic_s()),
                 published=self._publisher.published,
                 stage_s=stages,
                 bus_away_s=delivery.away_s,
@@ -179,6 +209,7 @@ class Loop:
                 replayed=delivery.replayed,
                 discarded=delivery.discarded,
                 waiting=delivery.waiting,
+                hung=self._watchdog.n_hung,
             )
         )
 
@@ -191,7 +222,7 @@ class Loop:
             except queue.Empty:
                 return
             match happening:
-                case LaneRead() | LaneOpened() | LaneFailed():
+                case LaneRead() | ConnectionOpened() | ConnectionFailed():
                     self._hear_lane(happening)
                 case _LaneCommitted():
                     self._ended(happening.lane, happening.ended)
@@ -203,16 +234,19 @@ class Loop:
                     self._obey(happening)
 
     def _hear_lane(self, event: LaneEvent) -> None:
-        lane = event.lane
-        if self._lanes.get(lane.work) is not lane or lane.phase != "opening":
+        lane = self._lanes.get(event.lane.work if isinstance(event, LaneRead) else event.connection.work)
+        if lane is None or lane.phase != "opening":
             return  # news of a lane that was given up meanwhile
         match event:
             case LaneRead():
-                self._resume(lane, event.stored)
-            case LaneOpened():
-                self._opened(event)
-            case LaneFailed():
-                self._failed(lane, event.error)
+                if lane is event.lane:
+                    self._resume(lane, event.stored)
+            case ConnectionOpened():
+                if lane.connection is event.connection:
+                    self._opened(lane, event.info)
+            case ConnectionFailed():
+                if lane.connection is event.connection:
+                    self._failed(lane, event.error)
 
     def _obey(self, message: ToChild) -> None:
         match message:
@@ -225,12 +259,13 @@ class Loop:
                     self._publisher.discard(message.work)
             case Change():
                 if message.work in self._lanes:
-                    self._lanes[message.work].sample_fps = message.tuning.sample_fps
+                    self._tune(self._lanes[message.work], message.tuning)
             case Reopen():
                 lane = self._lanes.get(message.work)
                 if lane is not None and lane.phase == "resting":
-                    lane.reconnect(self._config, self._clock, self._exchange, self.tell)
-                    self._outbox.tell(accounts.status(lane, "connecting", self._clock))
+                    lane.reconnect(self._exchange, self.tell)
+                    self._watchdog.add(lane.connection)
+                    self._enter(lane, "connecting")
             case Membership():
                 pass  # the publisher has it already
             case Positions():
@@ -250,10 +285,19 @@ class Loop:
         if message.work in self._lanes:
             log.warning("stream.open_already", stream=message.stream)
             return
-        lane = Lane.of(message)
+        lane = Lane.of(message, self._config, self._clock)
         lane.run = self._given_run(lane)
         self._lanes[lane.work] = lane
-        lane.start(self._config, self._clock, self._exchange, self._fetch, self.tell)
+        lane.start(self._exchange, self._fetch, self.tell)
+        self._watchdog.add(lane.connection)
+
+    def _tune(self, lane: Lane, tuning: Tuning) -> None:
+        lane.tune(tuning)
+
+    def _enter(self, lane: Lane, state: SourceState, message: str | None = None) -> None:
+        """The source is at another place: say so."""
+        if lane.enter(state):
+            self._outbox.tell(accounts.status(lane, self._clock, message))
 
     def _given_run(self, lane: Lane) -> str:
         """The run that somebody named; empty where the source's bytes name it."""
@@ -275,47 +319,63 @@ class Loop:
         if resumption.done:
             self._done_already[lane] = resumption
         elif lane.mode == "live":
-            self._outbox.tell(accounts.status(lane, "connecting", self._clock, message=resumption.cold_reason))
+            lane.tune(lane.tuning)
+            self._outbox.tell(accounts.status(lane, self._clock, message=resumption.cold_reason))
 
-    def _opened(self, event: LaneOpened) -> None:
-        lane = event.lane
-        lane.info = event.info
+    def _opened(self, lane: Lane, info: DecoderInfo) -> None:
+        lane.info = info
         if (resumption := self._done_already.pop(lane, None)) is not None:
             self._done_before(lane, resumption)
             return
-        self._pipeline.prepare(event.info.display_wh)
+        self._pipeline.prepare(info.display_wh)
         capacity = self._config.decode.queue_frames if lane.mode == "archive" else LIVE_QUEUE_FRAMES
         if lane.n_connections:
             lane.open_state.actor.begin_session(lane.session)
-        self._exchange.open(lane, lane.mode, capacity)
+        assert lane.connection is not None, "what was opened has a connection"
+        self._exchange.open(lane.connection, lane.mode, capacity)
         self._link.send(accounts.opened(lane))
-        self._outbox.tell(accounts.status(lane, "live", self._clock))
+        if lane.mode == "archive":
+            self._enter(lane, "live")
         self._outbox.opened(lane)
         lane.go()
 
     def _done_before(self, lane: Lane, resumption: Resumption) -> None:
         """An earlier child or invocation has finished this very work."""
-        lane.stop(self._exchange)
+        lane.stop()
         state: RunState = "failed" if resumption.failure else "done"
         result = accounts.result(lane, state, resumption.failure, resumption.message)
         self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, already_done=True))
 
     def _failed(self, lane: Lane, error: SourceError) -> None:
         """The source could not be opened: there is nothing to commit, and a run of its own would say nothing."""
+        lane.error = error
         if lane.returns and lane.state is not None:
-            self._rest(lane, opened=False)
+            self._rest(lane, error, opened=False)
             return
+        lane.stop()
         result = accounts.result(lane, "failed", error.cause, str(error))
         ended = Ended(work=lane.work, run=self._given_run(lane), result=result, retry=not lane.over)
         self._ended(lane, ended)
 
-    def _finish(self, lane: Lane) -> None:
+    def _give_up(self, lane: Lane, error: SourceError) -> None:
+        """The watchdog says so: its connection is left behind, whatever its thread is at."""
+        log.warning("source.given_up", stream=lane.stream, cause=error.cause, reason=str(error))
+        if lane.phase == "opening":
+            self._failed(lane, error)
+        else:
+            self._close(lane, error)
+
+    def _finish(self, connection: Connection) -> None:
         """The decoder has given its last frame, well or badly."""
+        self._close(self._lanes[connection.work], connection.error)
+
+    def _close(self, lane: Lane, error: SourceError | None) -> None:
+        """Nothing more comes from this connection."""
+        lane.error = error
         if lane.returns:
-            self._rest(lane, opened=True)
+            self._rest(lane, error, opened=True)
             return
-        error = lane.error
-        lane.stop(self._exchange)
+        lane.stop()
         lane.finished = lane.over
         if lane.finished or lane.mode == "live":
             self._close_tracks(lane, "end_of_stream")
@@ -325,11 +385,10 @@ class Loop:
             result = accounts.result(lane, "failed", error.cause, str(error))
             self._end(lane, "failed", result, "failed" if lane.finished else "running")
 
-    def _rest(self, lane: Lane, *, opened: bool) -> None:
+    def _rest(self, lane: Lane, error: SourceError | None, *, opened: bool) -> None:
         """A live source went away: its state waits for it, and the supervisor says when to try again."""
-        error = lane.error
-        lane.rest(self._exchange, self._clock.monotonic_s())
-        self._outbox.tell(accounts.status(lane, "backing_off", self._clock))
+        lane.rest("stalled" if isinstance(error, SourceStalled) else "backing_off", error)
+        self._outbox.tell(accounts.status(lane, self._clock))
         cause, message = (error.cause, str(error)) if error else ("ended", f"{lane.source.name} has ended")
         self._link.send(SourceGone(work=lane.work, cause=cause, message=message, opened=opened))
 
@@ -343,7 +402,7 @@ class Loop:
                 self._hand_over(lane)
             case "discard":
                 if lane.phase != "ending":
-                    lane.stop(self._exchange)
+                    lane.stop()
                 self._outbox.discard(lane)
                 result = accounts.result(lane, "interrupted")
                 self._ended(lane, Ended(work=lane.work, run=lane.run, result=result))
@@ -353,7 +412,7 @@ class Loop:
         phase = lane.phase
         if phase == "ending":
             return
-        lane.stop(self._exchange)
+        lane.stop()
         if lane.state is None or (phase == "opening" and lane.mode == "archive"):
             self._ended(lane, Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted")))
             return
@@ -366,7 +425,7 @@ class Loop:
         phase = lane.phase
         if phase == "ending":
             return
-        lane.stop(self._exchange)
+        lane.stop()
         ended = Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted"))
         if lane.state is None or (phase == "opening" and lane.mode == "archive"):
             self._ended(lane, ended)
@@ -386,7 +445,7 @@ class Loop:
         self._outbox.add(lane, ())
         if lane.job is not None:
             self._outbox.job_ends(lane, job_state, result)
-        self._outbox.tell(accounts.status(lane, state, self._clock))
+        self._enter(lane, state)
         retry = result.state == "failed" and not lane.finished
         ended = Ended(
             work=lane.work, run=lane.run, result=result, retry=retry, job_state=job_state if lane.job else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import av
 import msgspec
@@ -216,8 +216,8 @@ class Breaking:
     error: Exception
     opened: list[Decoder] = field(default_factory=list)
 
-    def __call__(self, source: Source, settings: DecodeSettings, clock: Clock) -> BreakingDecoder:
-        self.opened.append(open_source(source, settings, clock))
+    def __call__(self, source: Source, settings: DecodeSettings, clock: Clock, *more: Any) -> BreakingDecoder:
+        self.opened.append(open_source(source, settings, clock, *more))
         return BreakingDecoder(self.opened[-1], self)
 
 
@@ -225,6 +225,11 @@ class Breaking:
 class BreakingDecoder:
     decoder: Decoder
     plan: Breaking
+    keyframes_only: bool = False
+
+    @property
+    def beat_s(self) -> float:
+        return self.decoder.beat_s
 
     @property
     def info(self) -> DecoderInfo:

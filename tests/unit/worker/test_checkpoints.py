@@ -31,7 +31,8 @@ from streamer.state.head_batch import HeadNeeds
 from streamer.types import Frame, Mode
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
 from streamer.worker.claims import claim
-from streamer.worker.lane import Lane, LaneEvent, LaneFailed
+from streamer.worker.connection import Connection, ConnectionFailed
+from streamer.worker.lane import Lane, LaneEvent
 from streamer.worker.link import Open
 from streamer.worker.state_reader import StateReader
 from tests.unit.state.scenes import ArithmeticHead
@@ -68,7 +69,7 @@ def resume(bus: Bus, config: Config, of: Lane, with_: Models | None = None) -> R
 
 
 def lane(mode: Mode = "archive", run: str = "r-1", restarts: int = 0, kind: Any = "file", stream: str = "a/b") -> Lane:
-    made = Lane.of(Open.of(Source(stream, "/v.mp4", kind, mode), restarts))
+    made = Lane.of(Open.of(Source(stream, "/v.mp4", kind, mode), restarts), Config(), CLOCK)
     made.run, made.session = run, "session"
     return made
 
@@ -79,7 +80,7 @@ def claimed(bus: Bus, config: Config, restarts: int = 0, kind: Any = "file", str
     order = msgspec.structs.replace(
         Open.of(Source(stream, "/v.mp4", kind, "live"), restarts), epoch=placed.offset, epoch_time_s=placed.time_s
     )
-    made = Lane.of(order)
+    made = Lane.of(order, config, CLOCK)
     made.run, made.session = f"run-{placed.offset}", f"{placed.offset}.0"
     return made
 
@@ -142,7 +143,7 @@ def test_a_finished_stream_is_done_with_its_counts_and_its_failure(bus: Bus, con
     resume(bus, config, first)
     analyse(first, config, range(3))
     first.open_state.actor.finish("end_of_stream")
-    first._intake.decoded, first._intake.corrupt_packets = 5, 2
+    first.counters.decoded, first.counters.corrupt_packets = 5, 2
     first.error, first.finished = SourceDamaged("it is damaged"), True
     commit(bus, config, first)
     second = lane()
@@ -231,7 +232,7 @@ class TestLive:
         first = claimed(bus, config, kind=kind)
         assert resume(bus, config, first) == Resumption()
         records_of(first, config, range(n))
-        first._intake.decoded = n + 4
+        first.counters.decoded = n + 4
         commit(bus, config, first)
         return first
 
@@ -374,16 +375,17 @@ class TestSourcesThatComeBack:
         self, bus: Bus, config: Config
     ) -> None:
         lane_ = self.before(bus, config)
-        exchange: Exchange[Lane, Frame] = Exchange(Collector(1, 0.0), CLOCK)
+        exchange: Exchange[Connection, Frame] = Exchange(Collector(1, 0.0), CLOCK)
         told: queue.SimpleQueue[LaneEvent] = queue.SimpleQueue()
         for n in range(1, 4):
             CLOCK.advance(10.0)
-            lane_.rest(exchange, CLOCK.monotonic_s())
+            lane_.rest("backing_off", None)
             CLOCK.advance(5.0)
             assert CLOCK.monotonic_s() - lane_.newest_s == 15.0 * n
-            lane_.reconnect(config, CLOCK, exchange, told.put)
+            lane_.reconnect(exchange, told.put)
+            lane_.enter("connecting")
             assert lane_.join_at_s == 9 / 25 + 15.0 * n
-            assert isinstance(told.get(timeout=20.0), LaneFailed)  # there is no such file
+            assert isinstance(told.get(timeout=20.0), ConnectionFailed)  # there is no such file
 
     def test_a_short_gap_is_none(self, bus: Bus, config: Config) -> None:
         lane_ = self.before(bus, config)

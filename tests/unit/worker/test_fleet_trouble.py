@@ -463,7 +463,9 @@ def test_a_stream_that_ran_well_for_long_is_not_blamed_for_children_that_died_be
     def ticking(children: Actors, child: int, message: Message) -> None:
         good(children, child, message)
         if isinstance(message, Open):
-            facts = dict.fromkeys(("faces_now", "decoded", "analysed", "faces", "records", "corrupt_packets"), 0)
+            facts: dict[str, Any] = dict.fromkeys(
+                ("faces_now", "decoded", "analysed", "faces", "records", "corrupt_packets"), 0
+            )
             tick = StreamTick(work=message.work, media_time_s=0.0, dropped={}, **facts)
             children.say(child, Tick(streams=(tick,), published=0, stage_s={}))
 

@@ -87,7 +87,7 @@ def test_a_second_open_of_a_running_stream_changes_nothing(
 ) -> None:
     config = config_for(tmp_path)
     gate = Gate(after=15)
-    monkeypatch.setattr("streamer.worker.lane.open_source", gate)
+    monkeypatch.setattr("streamer.worker.connection.open_source", gate)
     child = Running(config, models(SomeFaces(2)))
     child.open(video_source(video))
     gate.reached.wait(20)
@@ -106,7 +106,7 @@ def test_a_drained_archive_goes_on_where_it_was(
 ) -> None:
     config = config_for(tmp_path)
     gate = Gate(after=15)
-    monkeypatch.setattr("streamer.worker.lane.open_source", gate)
+    monkeypatch.setattr("streamer.worker.connection.open_source", gate)
     child = Running(config, models(SomeFaces(2)))
     child.open(video_source(video))
     gate.reached.wait(20)
@@ -130,7 +130,9 @@ def test_drain_meets_a_stream_that_just_ended(
     """In the same breath: it is told of once, and nothing of it is lost or doubled."""
     config = config_for(tmp_path)
     gates = {"video": Gate(after=15), "other": Gate(after=15)}
-    monkeypatch.setattr("streamer.worker.lane.open_source", lambda source, *more: gates[source.stream](source, *more))
+    monkeypatch.setattr(
+        "streamer.worker.connection.open_source", lambda source, *more: gates[source.stream](source, *more)
+    )
     child = Running(config, models(SomeFaces(2)))
     for stream, gate in gates.items():
         child.open(video_source(video, stream))
@@ -161,10 +163,10 @@ class Gate:
         self.reached = threading.Event()
         self.free = threading.Event()
 
-    def __call__(self, source: Source, settings: DecodeSettings, clock: Clock) -> Decoder:
+    def __call__(self, source: Source, settings: DecodeSettings, clock: Clock, *more: Any) -> Decoder:
         if self.after < 0:
             self.wait()
-        decoder = open_source(source, settings, clock)
+        decoder = open_source(source, settings, clock, *more)
         read = decoder._feed.read
 
         def slowly() -> Any:
@@ -188,7 +190,7 @@ def test_a_stream_can_be_let_go_while_it_opens(
 ) -> None:
     """Whatever its decoder says later is of no concern any more."""
     gate = Gate(after=-1)
-    monkeypatch.setattr("streamer.worker.lane.open_source", gate)
+    monkeypatch.setattr("streamer.worker.connection.open_source", gate)
     monkeypatch.setattr("streamer.worker.lane.session_of", lambda source: "0" * 64)
     child = Running(config_for(tmp_path), models())
     child.open(video_source(video if exists else tmp_path / "gone.mp4"))
@@ -215,7 +217,7 @@ def test_a_decoder_that_breaks_fails_its_stream_alone_and_can_be_gone_on_with(
     n_frames: int,
 ) -> None:
     config = config_for(tmp_path)
-    monkeypatch.setattr("streamer.worker.lane.open_source", Breaking(n_frames, MemoryError("no room")))
+    monkeypatch.setattr("streamer.worker.connection.open_source", Breaking(n_frames, MemoryError("no room")))
     ended = run_to_the_end(config, video)
     assert (ended.result.state, ended.result.cause, ended.result.analysed) == ("failed", "broke", n_frames)
     assert "no room" in (ended.result.message or "")
@@ -230,7 +232,7 @@ def test_a_source_that_cannot_be_opened_for_an_unknown_reason_fails(
     def broken(*_: object) -> Decoder:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("streamer.worker.lane.open_source", broken)
+    monkeypatch.setattr("streamer.worker.connection.open_source", broken)
     ended = run_to_the_end(config_for(tmp_path), video)
     assert (ended.result.state, ended.result.cause, ended.run) == ("failed", "broke", "")
     assert "RuntimeError" in (ended.result.message or "")
@@ -240,10 +242,10 @@ def test_a_failure_that_lies_in_the_bytes_is_the_end_and_one_of_the_network_is_n
     tmp_path: Path, video: Path, undisturbed: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_for(tmp_path)
-    monkeypatch.setattr("streamer.worker.lane.open_source", Breaking(20, SourceUnreachable("gone for now")))
+    monkeypatch.setattr("streamer.worker.connection.open_source", Breaking(20, SourceUnreachable("gone for now")))
     assert run_to_the_end(config, video).result.cause == "unreachable"
     # It is tried again, and goes on.
-    monkeypatch.setattr("streamer.worker.lane.open_source", Breaking(30, SourceDamaged("damaged")))
+    monkeypatch.setattr("streamer.worker.connection.open_source", Breaking(30, SourceDamaged("damaged")))
     damaged = run_to_the_end(config, video)
     assert (damaged.already_done, damaged.result.cause, damaged.result.analysed) == (False, "damaged", 30)
     monkeypatch.undo()
@@ -282,7 +284,7 @@ def test_a_live_stream_says_how_it_is_and_ends_its_tracks_when_drained(
     tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(after=10)
-    monkeypatch.setattr("streamer.worker.lane.open_source", gate)
+    monkeypatch.setattr("streamer.worker.connection.open_source", gate)
     child = Running(config_for(tmp_path), models())
     child.open(video_source(video, mode="live"))
     gate.reached.wait(20)

@@ -93,7 +93,9 @@ def claimed(bus: Bus, config: Config, *streams: str) -> list[Lane]:
         Lane.of(
             msgspec.structs.replace(
                 Open.of(Source(stream, "/v.mp4", "file", "live"), 0), epoch=one.offset, epoch_time_s=one.time_s
-            )
+            ),
+            config,
+            FakeClock(),
         )
         for stream, one in zip(streams, placed, strict=True)
     ]
@@ -101,7 +103,7 @@ def claimed(bus: Bus, config: Config, *streams: str) -> list[Lane]:
 
 def archive(job: JobOrder | None = None) -> Lane:
     order = msgspec.structs.replace(Open.of(Source("a", "/v.mp4", "file", "archive"), 0), job=job)
-    lane = Lane.of(order)
+    lane = Lane.of(order, Config(), FakeClock())
     lane.run = "r-1"
     return lane
 
@@ -136,7 +138,7 @@ def test_a_lane_gets_its_streams_values_and_no_claim(bus: Bus, config: Config, r
     write(bus, config, b"a", b"a/3.1", b"a/3.1/part/1", b"ab", b"ab/3.1", b"b/3.1")
     [lane] = claimed(bus, config, "a")
     assert reader.fetch(lane) == {key: b"value of " + key for key in (b"a", b"a/3.1", b"a/3.1/part/1")}
-    unclaimed = Lane.of(Open.of(Source("a", "/v.mp4", "file", "live"), 0))
+    unclaimed = Lane.of(Open.of(Source("a", "/v.mp4", "file", "live"), 0), config, FakeClock())
     assert reader.fetch(unclaimed) == {}
 
 
@@ -250,7 +252,8 @@ def test_a_lane_that_was_given_up_waits_no_longer(
     [lane] = claimed(bus, config, "a")
 
     def away(n: int) -> None:
-        lane._closing = n == 2
+        if n == 2:
+            lane.phase = "ending"
         raise BusUnavailable("nobody answers")
 
     watched.before = away

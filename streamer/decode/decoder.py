@@ -41,6 +41,8 @@ class Decoder:
         self._started_s: float | None = None
         self._join_at_s = 0.0
         self._display_wh: tuple[int, int] | None = None
+        self.beat_s = clock.monotonic_s()
+        self.keyframes_only = False
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order they are shown, until the source ends or `interrupt` or `close` is called.
@@ -55,6 +57,7 @@ class Decoder:
             while True:
                 with self._reading:
                     taken = None if self._stop.is_set() else next(reads, None)
+                self.beat_s = self._clock.monotonic_s()
                 if taken is None:
                     break
                 self.counters.corrupt_packets += taken.damaged
@@ -133,6 +136,7 @@ class Decoder:
             self._started_s = self._clock.monotonic_s() - media_time_s
         while (left_s := self._started_s + media_time_s - self._clock.monotonic_s()) > 0 and not self._stop.is_set():
             self._clock.sleep(min(left_s, _PACE_STEP_S))
+            self.beat_s = self._clock.monotonic_s()
         return self._clock.monotonic_s()
 
     def join_at(self, media_time_s: float) -> None:

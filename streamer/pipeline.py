@@ -3,6 +3,8 @@
     frames -> detect (batched) -> track (per stream) -> align -> embed (batched over all faces)
            -> state: observe, temporal head (batched over streams), resolve -> records
 
+Where the setting `gates` allows it, a search or an inference is asked for only where something changed.
+
 A later `refine` stage belongs between track and align.
 """
 
@@ -11,9 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,14 +26,39 @@ from engines.zoo import check_fit, load, load_head
 from streamer.config import Config
 from streamer.errors import ModelError
 from streamer.faces.align import align
+from streamer.faces.budget import largest
 from streamer.faces.detect import Detector
-from streamer.faces.embed import Embedded, Embedder
+from streamer.faces.embed import Embedder
+from streamer.faces.gates import FACE_LEVELS, SCENE_LEVELS, Asking, ask_where_changed, look_at_face, look_at_scene
 from streamer.faces.quality import assess
+from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
 from streamer.messages import Observation, Record
 from streamer.state.actor import StreamActor
 from streamer.state.heads import EngineHead, MeanHead, PassthroughHead, TemporalHead
-from streamer.types import Counters, Detections, FaceObservation, Frame, FrameFaces, TrackUpdate
+from streamer.types import (
+    Counters,
+    Detections,
+    DropCause,
+    Embedding,
+    FaceObservation,
+    Frame,
+    FrameFaces,
+    Reused,
+    TrackedFace,
+    TrackUpdate,
+    UInt8Array,
+)
+
+SLICE_FACES = 4
+"""After so many faces of a frame others may pass: about 3 ms with the default models."""
+REUSED: dict[tuple[bool, bool], tuple[Reused, ...]] = {
+    (False, False): (),
+    (True, False): ("search",),
+    (False, True): ("inference",),
+    (True, True): ("search", "inference"),
+}
+"""What a record says, by whether the search and whether the inference stood."""
 
 
 @dataclass(slots=True)
@@ -39,7 +66,7 @@ class StreamState:
     """Everything one stream carries from frame to frame, and how far it is.
 
     `next_index` is the index of the first frame not yet analysed; `media_time_s` and `arrival_s` (on the monotonic
-    clock) are the newest one's that was.
+    clock) are the newest one's that was. Of a frame at most `max_faces` faces are analysed (0: all).
     """
 
     tracker: Tracker
@@ -50,6 +77,12 @@ class StreamState:
     arrival_s: float | None = None
     faces_now: int = 0
     n_tracks: int = 0
+    max_faces: int = 0
+    standing: Standing = field(default_factory=Standing)
+
+    def snapshot(self, *, exact: bool) -> dict[str, Any]:
+        """The tracker's snapshot with what stands (see `Standing.snapshot`), to be restored by both of them."""
+        return self.tracker.snapshot() | self.standing.snapshot(exact=exact)
 
 
 class StageTimes:
@@ -146,69 +179,103 @@ class Pipeline:
         except EnginesError as error:
             raise ModelError(str(error)) from error
 
-    def step(self, batch: Sequence[tuple[StreamState, Frame]]) -> list[tuple[StreamState, list[Record]]]:
+    def step(
+        self, batch: Sequence[tuple[StreamState, Frame]], between: Callable[[], None] | None = None
+    ) -> list[tuple[StreamState, list[Record]]]:
         """The records of each frame, in the order of the batch. A stream may have several frames, in its own order.
 
         What an engine fails at is dropped and counted. Raises `ModelError` when the models do not fit together.
+        `between` is called every few faces: from there, frames of streams that are not in `batch` may be stepped, so
+        that they need not wait for a crowd.
         """
         times = self._times
         with times.stage("detect"):
-            detections = self._detect(batch)
+            found, still = self._detect(batch)
         with times.stage("track"):
-            updates = [
-                state.tracker.update(found, frame.media_time_s) if found is not None else TrackUpdate()
-                for (state, frame), found in zip(batch, detections, strict=True)
-            ]
-        with times.stage("align"):
-            crops = self._crops(batch, updates)
-        with times.stage("embed"):
-            embedded = self._embed(crops)
+            updates = [_track(state, frame, one) for (state, frame), one in zip(batch, found, strict=True)]
+        frame_of = [i for i, update in enumerate(updates) for _ in update.faces]
+        seen = [(*batch[i], face) for i, update in enumerate(updates) for face in update.faces]
+        answers: list[Embedding | DropCause] = []
+        same: list[bool] = []
+        size = SLICE_FACES if between is not None else max(1, len(seen))
+        for at in range(0, len(seen), size):
+            if between is not None:
+                between()
+            part = seen[at : at + size]
+            with times.stage("align"):
+                crops = self._crops(part)
+            with times.stage("embed"):
+                answered, stands = self._embed(part, crops)
+            answers += answered
+            same += stands
         with times.stage("state"):
-            faces = self._observations(batch, updates, embedded)
+            stood = [REUSED[still[i], one] for i, one in zip(frame_of, same, strict=True)]
+            faces = self._observations(batch, updates, list(zip(answers, stood, strict=True)))
             return self._resolve(batch, faces)
 
-    def _detect(self, batch: Sequence[tuple[StreamState, Frame]]) -> list[Detections | None]:
-        """The faces of each frame; None, counted, where the engine failed: its tracks then live on unseen."""
-        detected = self._models.detector.detect_each([frame.picture for _, frame in batch])
-        for (state, _), cause in zip(batch, detected.causes, strict=True):
-            if cause is not None:
-                state.counters.drop(cause)
-        return [
-            found if cause is None else None for found, cause in zip(detected.detections, detected.causes, strict=True)
-        ]
+    def _detect(self, batch: Sequence[tuple[StreamState, Frame]]) -> tuple[list[Detections | DropCause], list[bool]]:
+        """The faces of each frame, or why the engine failed, and whether an earlier search stood for it."""
 
-    def _crops(self, batch: Sequence[tuple[StreamState, Frame]], updates: Sequence[TrackUpdate]) -> np.ndarray | None:
+        def search(positions: Sequence[int]) -> list[Detections | DropCause]:
+            detected = self._models.detector.detect_each([batch[i][1].picture for i in positions])
+            return [cause or found for found, cause in zip(detected.detections, detected.causes, strict=True)]
+
+        settings = self._config.gates
+        if not settings.still_scene:
+            return search(range(len(batch))), [False] * len(batch)
+        askings = [
+            Asking(state.standing.scene, look_at_scene(frame.picture), frame.media_time_s) for state, frame in batch
+        ]
+        return ask_where_changed(askings, search, SCENE_LEVELS, settings.still_max_s)
+
+    def _crops(self, seen: Sequence[tuple[StreamState, Frame, TrackedFace]]) -> UInt8Array:
         spec = self._models.expression
         assert spec.crop is not None, "an expression model always has a crop geometry"
         colour: Literal["rgb", "bgr"] = "bgr" if spec.normalisation.colour == "bgr" else "rgb"
-        crops = [
-            align(frame.picture, face, spec.crop, colour)
-            for (_, frame), update in zip(batch, updates, strict=True)
-            for face in update.faces
-        ]
-        return np.stack(crops) if crops else None
+        return np.stack([align(frame.picture, face, spec.crop, colour) for _, frame, face in seen])
 
-    def _embed(self, crops: np.ndarray | None) -> Embedded:
-        return self._models.embedder.embed(crops) if crops is not None else Embedded([], [])
+    def _embed(
+        self, seen: Sequence[tuple[StreamState, Frame, TrackedFace]], crops: UInt8Array
+    ) -> tuple[list[Embedding | DropCause], list[bool]]:
+        """What the network says of each crop, or why it failed, and whether an earlier answer stood for it."""
+
+        def infer(positions: Sequence[int]) -> list[Embedding | DropCause]:
+            embedded = self._models.embedder.embed(crops if len(positions) == len(crops) else crops[list(positions)])
+            return [
+                cause or "engine_error" if embedding is None else embedding
+                for embedding, cause in zip(embedded.embeddings, embedded.causes, strict=True)
+            ]
+
+        settings = self._config.gates
+        if not settings.same_face:
+            return infer(range(len(crops))), [False] * len(crops)
+        askings = [
+            Asking(state.standing.face(face.track), look_at_face(crop), frame.media_time_s)
+            for (state, frame, face), crop in zip(seen, crops, strict=True)
+        ]
+        return ask_where_changed(askings, infer, FACE_LEVELS, settings.same_max_s)
 
     def _observations(
         self,
         batch: Sequence[tuple[StreamState, Frame]],
         updates: Sequence[TrackUpdate],
-        embedded: Embedded,
+        answers: Sequence[tuple[Embedding | DropCause, tuple[Reused, ...]]],
     ) -> list[FrameFaces]:
-        rows = iter(zip(embedded.embeddings, embedded.causes, strict=True))
+        """Each frame's faces for its actor; `answers` are of all faces, in order."""
+        rows = iter(answers)
         frames: list[FrameFaces] = []
         for (state, frame), update in zip(batch, updates, strict=True):
             faces: list[FaceObservation] = []
             for face in update.faces:
-                embedding, cause = next(rows)
-                if embedding is None:
-                    state.counters.drop(cause or "engine_error")
+                answer, reused = next(rows)
+                if isinstance(answer, str):
+                    state.counters.drop(answer)
                     continue
                 verdict = assess(face, self._config.quality)
                 faces.append(
-                    FaceObservation(face, embedding, verdict.quality, verdict.causes, verdict.roll_deg, verdict.yaw_deg)
+                    FaceObservation(
+                        face, answer, verdict.quality, verdict.causes, verdict.roll_deg, verdict.yaw_deg, reused
+                    )
                 )
             frames.append(
                 FrameFaces(
@@ -235,6 +302,7 @@ class Pipeline:
             for i, one, output in zip(round_, pending, outputs, strict=True):
                 records[i] = batch[i][0].actor.resolve(one, output)
         for (state, frame), found, made in zip(batch, faces, records, strict=True):
+            state.standing.forget(found.ended)
             state.next_index = frame.index + 1
             state.media_time_s, state.arrival_s = frame.media_time_s, frame.arrival_s
             state.faces_now = len(found.faces)
@@ -243,6 +311,20 @@ class Pipeline:
             state.counters.faces += sum(isinstance(record, Observation) for record in made)
             state.counters.records += len(made)
         return [(state, made) for (state, _), made in zip(batch, records, strict=True)]
+
+
+def _track(state: StreamState, frame: Frame, found: Detections | DropCause) -> TrackUpdate:
+    """The tracks that go on to be analysed. Where the engine failed none are: they live on unseen."""
+    if isinstance(found, str):
+        state.counters.drop(found)
+        return TrackUpdate()
+    update = state.tracker.update(found, frame.media_time_s)
+    chosen = largest(update.faces, state.max_faces, state.standing.analysed)
+    state.standing.analysed = frozenset(face.track for face in chosen) if state.max_faces else frozenset()
+    if len(chosen) == len(update.faces):
+        return update
+    state.counters.drop("budget", len(update.faces) - len(chosen))
+    return replace(update, faces=chosen)
 
 
 def _rounds(owners: Sequence[int]) -> list[list[int]]:

@@ -1,19 +1,29 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 import numpy as np
 import pytest
 
 from engines.errors import EngineError
-from streamer.config import Config
+from streamer.config import Config, GateSettings
 from streamer.errors import ModelError
+from streamer.faces.detect import Detected
+from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
 from streamer.messages import Observation, Record, TrackEvent, encode
-from streamer.pipeline import Pipeline, StageTimes, StreamState
+from streamer.pipeline import SLICE_FACES, Pipeline, StageTimes, StreamState
+from streamer.pixels import Picture
 from streamer.state.actor import StreamActor
+from streamer.state.codec import seal, unseal
 from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.heads import PassthroughHead, TemporalHead
 from streamer.state.records import StreamContext
-from streamer.types import Counters
+from streamer.state.snapshot import restore, take
+from streamer.types import Counters, Detections, Frame
 from tests.unit.state.scenes import ArithmeticHead
 from tests.unit.worker.rig import FAILING_WIDTH, NAN_LEVEL, SomeFaces, frame, models
 
@@ -137,3 +147,208 @@ def test_every_stage_of_a_step_is_timed() -> None:
     Pipeline(models(), CONFIG, times).step([(state, frame("a", 0))])
     assert set(times.seconds) == {"detect", "track", "align", "embed", "state"}
     assert np.isfinite(list(times.seconds.values())).all()
+
+
+# -- gates: what nothing changed in is not worked on again -------------------------------------------------------
+
+STILL = msgspec.structs.replace(CONFIG, gates=GateSettings(still_scene=True, still_max_s=0.1))
+SAME = msgspec.structs.replace(CONFIG, gates=GateSettings(same_face=True, same_max_s=0.1))
+BOTH = msgspec.structs.replace(
+    CONFIG, gates=GateSettings(still_scene=True, still_max_s=0.1, same_face=True, same_max_s=0.15)
+)
+
+
+class Counting(SomeFaces):
+    """Counts pictures, not calls."""
+
+    def detect_each(self, pictures: Sequence[Picture]) -> Detected:
+        found = super().detect_each(pictures)
+        self.calls += len(pictures) - 1
+        return found
+
+
+def levels_of(levels: Sequence[int], stream_id: str = "a") -> list[Frame]:
+    return [frame(stream_id, n, level) for n, level in enumerate(levels)]
+
+
+def reused(config: Config, frames: Sequence[Frame]) -> list[tuple[str, ...]]:
+    state = stream("a", PassthroughHead())
+    made = Pipeline(models(), config, StageTimes()).step([(state, one) for one in frames])
+    return [one.reused for _, records in made for one in seen(records)]
+
+
+def test_every_frame_is_worked_on_unless_the_settings_allow_less() -> None:
+    assert reused(CONFIG, levels_of([100] * 4)) == [()] * 4
+
+
+def test_a_still_scene_is_searched_again_only_after_a_time_and_says_so() -> None:
+    detector = Counting()
+    state = stream("a", PassthroughHead())
+    made = Pipeline(models(detector), STILL, StageTimes()).step([(state, one) for one in levels_of([100] * 8)])
+    said = [one.reused for _, records in made for one in seen(records)]
+    assert said == [(), ("search",), ("search",), (), ("search",), ("search",), (), ("search",)]  # 40 ms a frame
+    assert detector.calls == 3
+
+
+def test_a_scene_that_changed_is_searched() -> None:
+    assert reused(STILL, levels_of([100, 100, 150, 150])) == [(), ("search",), (), ("search",)]
+
+
+def test_a_face_that_did_not_change_keeps_the_answer_of_its_last_inference() -> None:
+    state = stream("a", PassthroughHead())
+    frames = levels_of([100, 101, 101, 150])
+    made = Pipeline(models(), SAME, StageTimes()).step([(state, one) for one in frames])
+    observations = [one for _, records in made for one in seen(records)]
+    assert [one.reused for one in observations] == [(), ("inference",), ("inference",), ()]
+    assert observations[0].bare == observations[1].bare == observations[2].bare != observations[3].bare
+
+
+def test_an_answer_that_failed_does_not_stand() -> None:
+    state = stream("a", PassthroughHead())
+    frames = levels_of([100, NAN_LEVEL + 2, NAN_LEVEL + 2, 100])
+    made = Pipeline(models(), SAME, StageTimes()).step([(state, one) for one in frames])
+    assert [[one.reused for one in seen(records)] for _, records in made] == [[()], [], [], [()]]
+    assert state.counters.dropped == {"not_finite": 2}
+
+
+def test_a_search_that_failed_does_not_stand() -> None:
+    state = stream("a", PassthroughHead())
+    frames = [frame("a", n, width=FAILING_WIDTH) for n in range(3)]
+    made = Pipeline(models(), STILL, StageTimes()).step([(state, one) for one in frames])
+    assert [seen(records) for _, records in made] == [[], [], []]
+    assert state.counters.dropped == {"engine_error": 3}
+
+
+def test_a_face_that_is_over_is_forgotten() -> None:
+    state = stream("a", PassthroughHead())
+    detector = SomeFaces(1)
+    step = Pipeline(models(detector), SAME, StageTimes()).step
+    step([(state, frame("a", 0))])
+    detector.n = 0
+    step([(state, frame("a", n)) for n in range(1, 40)])
+    assert state.standing.faces == {}
+
+
+WAVERING = [100, 101, 102, 180, 181, 180, 100, 100, 103, 109, 115, 90, 90, 90, 91, 92, 240, 240, 240, 100]
+
+
+@pytest.mark.parametrize("sizes", [[20], [3], [1, 7], [4, 1, 1]])
+def test_gates_give_the_same_bytes_whatever_the_batches_and_the_company(sizes: list[int]) -> None:
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+
+    def run(sizes: list[int], company: bool) -> list[bytes]:
+        state, other = stream("a", head), stream("b", head)
+        step = Pipeline(models(SomeFaces(2), head), BOTH, StageTimes()).step
+        frames = levels_of(WAVERING)
+        made: list[bytes] = []
+        at = turn = 0
+        while at < len(frames):
+            part = frames[at : at + sizes[turn % len(sizes)]]
+            at, turn = at + len(part), turn + 1
+            batch = [(state, one) for one in part]
+            if company:
+                batch.insert(len(part) // 2, (other, frame("b", turn, 30 * turn % 250)))
+            made += [encode(record) for of, records in step(batch) if of is state for record in records]
+        return made
+
+    assert run(sizes, company=True) == run([1], company=False)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 9, 14])
+def test_an_archive_that_is_resumed_anywhere_gives_the_bytes_of_one_that_was_not(at: int) -> None:
+    """Whether something stands depends on what was seen before, so a checkpoint must hold it."""
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+    step = Pipeline(models(Crowd([30, 31, 29, 33]), head), BOTH, StageTimes()).step
+    frames = levels_of(WAVERING)
+
+    def run(state: StreamState, part: Sequence[Frame]) -> list[bytes]:
+        state.max_faces = 3
+        return [encode(record) for one in part for _, records in step([(state, one)]) for record in records]
+
+    whole = run(stream("a", head), frames)
+    state = stream("a", head)
+    first = run(state, frames[:at])
+    values = take(state.actor, {}, state.snapshot(exact=True)).puts
+    found = restore(state.actor.context, CONFIG.state, head.needs, Counters(), values)
+    tracker = Tracker(CONFIG.track)
+    tracker.restore(found.tracker)
+    resumed = StreamState(tracker, found.actor, Counters(), standing=Standing.restored(found.tracker))
+    assert first + run(resumed, frames[at:]) == whole
+    assert any(b"inference" in one for one in whole)
+    assert any(b"search" in one for one in whole)
+
+
+def test_a_live_snapshot_holds_nothing_that_stands() -> None:
+    state = stream("a", PassthroughHead())
+    Pipeline(models(), BOTH, StageTimes()).step([(state, frame("a", 0))])
+    exact, live = state.snapshot(exact=True), state.snapshot(exact=False)
+    assert set(exact) - set(live) == {"scene", "faces"}
+    kept: dict[str, Any] = unseal(seal(b"k", "stream", "a", 0, 0, live), b"k")[1]
+    assert Standing.restored(kept) == Standing()
+
+
+# -- budgets: a crowd is not all worked on -------------------------------------------------------------------------
+
+
+class Crowd(SomeFaces):
+    """Faces side by side of these heights in pixels of a 48-pixel picture."""
+
+    def __init__(self, heights: list[float]) -> None:
+        super().__init__(len(heights))
+        self.heights = heights
+
+    def _faces(self, picture: Picture) -> Detections:
+        found = super()._faces(picture)
+        return dataclasses.replace(found, face_px=np.array(self.heights, np.float32))
+
+
+def test_of_a_crowd_the_largest_are_analysed_and_the_rest_is_counted() -> None:
+    state = stream("a", PassthroughHead())
+    state.max_faces = 2
+    detector = Crowd([10, 40, 20, 30])
+    step = Pipeline(models(detector), CONFIG, StageTimes()).step
+    [(_, records)] = step([(state, frame("a", 0))])
+    assert [one.track.number for one in seen(records)] == [2, 4]
+    assert state.counters.dropped == {"budget": 2}
+    detector.heights = [10, 34, 36, 37]
+    [(_, records)] = step([(state, frame("a", 1))])
+    assert [one.track.number for one in seen(records)] == [2, 4], "close sizes do not change who is seen"
+    state.max_faces = 0
+    [(_, records)] = step([(state, frame("a", 2))])
+    assert len(seen(records)) == 4
+    assert (state.counters.faces, state.counters.dropped) == (8, {"budget": 4})
+
+
+# -- others may pass while a crowd is worked on --------------------------------------------------------------------
+
+
+def test_between_the_faces_of_a_crowd_frames_of_others_are_stepped_and_nothing_differs() -> None:
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+    n_faces = 2 * SLICE_FACES + 1
+
+    def run(interleaved: bool) -> tuple[list[bytes], list[bytes]]:
+        crowd, quiet = stream("crowd", head), stream("quiet", head)
+        steps = Pipeline(models(SomeFaces(n_faces), head), CONFIG, StageTimes())
+        waiting = levels_of([100, 120, 140], "quiet")
+        passed: list[bytes] = []
+
+        def let_pass() -> None:
+            made = steps.step([(quiet, waiting.pop(0))])
+            passed.extend(encode(record) for _, records in made for record in records)
+
+        [(_, records)] = steps.step([(crowd, frame("crowd", 0))], let_pass if interleaved else None)
+        while waiting:
+            let_pass()
+        return [encode(record) for record in records], passed
+
+    assert run(interleaved=True) == run(interleaved=False)
+
+
+def test_others_may_pass_once_before_every_few_faces() -> None:
+    calls: list[int] = []
+    state = stream("a", PassthroughHead())
+    for n_faces, n_calls in ((0, 0), (1, 1), (SLICE_FACES, 1), (SLICE_FACES + 1, 2)):
+        calls.clear()
+        steps = Pipeline(models(SomeFaces(n_faces)), CONFIG, StageTimes())
+        steps.step([(state, frame("a", n_faces))], lambda: calls.append(1))
+        assert len(calls) == n_calls

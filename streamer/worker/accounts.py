@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from streamer.clock import Clock
 from streamer.messages import RunState, SourceResult, Status
 from streamer.worker.lane import Lane
+from streamer.worker.latency import Latencies
 from streamer.worker.link import Opened, StreamTick
 
 
@@ -27,13 +28,15 @@ def opened(lane: Lane) -> Opened:
     )
 
 
-def ticks(lanes: Iterable[Lane], now_s: float) -> tuple[StreamTick, ...]:
+def ticks(lanes: Collection[Lane], now_s: float, latencies: Latencies) -> tuple[StreamTick, ...]:
     """How far each stream is; those not yet open are left out."""
-    return tuple([_tick(lane, now_s) for lane in lanes if lane.state is not None])
+    latencies.keep({lane.work for lane in lanes})
+    return tuple([_tick(lane, now_s, latencies) for lane in lanes if lane.state is not None])
 
 
-def _tick(lane: Lane, now_s: float) -> StreamTick:
+def _tick(lane: Lane, now_s: float, latencies: Latencies) -> StreamTick:
     state, counters = lane.open_state, lane.count()
+    latency, latency_sum_s = latencies.of(lane.work)
     return StreamTick(
         work=lane.work,
         state=lane.watch.state,
@@ -47,6 +50,8 @@ def _tick(lane: Lane, now_s: float) -> StreamTick:
         records=counters.records,
         corrupt_packets=counters.corrupt_packets,
         dropped=dict(counters.dropped),
+        latency=latency,
+        latency_sum_s=latency_sum_s,
     )
 
 

@@ -16,14 +16,14 @@ from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
 from streamer.decode import DecoderInfo
-from streamer.errors import BusError, SourceError, SourceStalled
-from streamer.messages import JobState, RunState, SourceResult, SourceState, archive_run_id
+from streamer.errors import BusError, SourceError
+from streamer.messages import SourceState, archive_run_id
 from streamer.pipeline import Models, Pipeline, StageTimes
-from streamer.state.records import LeftCause
 from streamer.types import Frame
 from streamer.worker import accounts
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
 from streamer.worker.connection import Connection, ConnectionFailed, ConnectionOpened
+from streamer.worker.ends import Ends, LaneCommitted
 from streamer.worker.lane import Lane, LaneEvent, LaneRead, Stored
 from streamer.worker.link import (
     Change,
@@ -36,13 +36,11 @@ from streamer.worker.link import (
     Positions,
     Release,
     Reopen,
-    SourceGone,
     Spent,
     Start,
     Stop,
     Tick,
     ToChild,
-    Tuning,
 )
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
@@ -59,17 +57,11 @@ class _BusFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class _LaneCommitted:
-    lane: Lane
-    ended: Ended
-
-
-@dataclass(frozen=True, slots=True)
 class _FirstCommit:
     """The first archive records are on the bus."""
 
 
-_Happening = LaneEvent | _BusFailed | _LaneCommitted | _FirstCommit | ToChild
+_Happening = LaneEvent | _BusFailed | LaneCommitted | _FirstCommit | ToChild
 
 
 class Loop:
@@ -108,6 +100,7 @@ class Loop:
         self._outbox = Outbox(
             self._publisher, self._checkpoints, config, self._times, self._clock, lambda: self.tell(_FirstCommit())
         )
+        self._ends = Ends(self._outbox, self._clock, self.tell, self._link.send, self._ended)
 
     def tell(self, happening: _Happening) -> None:
         """Have the loop hear of something before its next batch.
@@ -175,8 +168,8 @@ class Loop:
                 self._enter(lane, "live")
         results = self._pipeline.step([(lane.open_state, frame) for lane, frame in batch])
         with self._times.stage("encode"):
-            for (lane, _), (_, records) in zip(batch, results, strict=True):
-                self._outbox.add(lane, records)
+            for (lane, frame), (_, records) in zip(batch, results, strict=True):
+                self._outbox.add(lane, records, frame.arrival_s)
 
     def _heartbeat_on_time(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -185,7 +178,7 @@ class Loop:
                 if lane.mode == "live" and lane.state is not None and lane.phase != "ending":
                     self._outbox.tell(accounts.status(lane, self._clock))
                 if lane.phase == "resting" and now_s > lane.newest_s + self._config.checkpoint.grace_s:
-                    self._close_tracks(lane, "source_gone")
+                    self._ends.close_tracks(lane, "source_gone")
             self._tick_on_time()
 
     def _tick_on_time(self) -> None:
@@ -201,7 +194,7 @@ class Loop:
         delivery = self._publisher.delivery
         self._link.send(
             Tick(
-                streams=accounts.ticks(self._lanes.values(), self._clock.monotonic_s()),
+                streams=accounts.ticks(self._lanes.values(), self._clock.monotonic_s(), self._publisher.latencies),
                 published=self._publisher.published,
                 stage_s=stages,
                 bus_away_s=delivery.away_s,
@@ -224,7 +217,7 @@ class Loop:
             match happening:
                 case LaneRead() | ConnectionOpened() | ConnectionFailed():
                     self._hear_lane(happening)
-                case _LaneCommitted():
+                case LaneCommitted():
                     self._ended(happening.lane, happening.ended)
                 case _FirstCommit():
                     self._tick()
@@ -246,7 +239,7 @@ class Loop:
                     self._opened(lane, event.info)
             case ConnectionFailed():
                 if lane.connection is event.connection:
-                    self._failed(lane, event.error)
+                    self._ends.not_opened(lane, event.error)
 
     def _obey(self, message: ToChild) -> None:
         match message:
@@ -254,12 +247,12 @@ class Loop:
                 self._open(message)
             case Release():
                 if message.work in self._lanes:
-                    self._release(self._lanes[message.work], message)
+                    self._ends.release(self._lanes[message.work], message)
                 elif message.how == "discard":
                     self._publisher.discard(message.work)
             case Change():
                 if message.work in self._lanes:
-                    self._tune(self._lanes[message.work], message.tuning)
+                    self._lanes[message.work].tune(message.tuning)
             case Reopen():
                 lane = self._lanes.get(message.work)
                 if lane is not None and lane.phase == "resting":
@@ -273,7 +266,7 @@ class Loop:
             case Drain():
                 self._draining = self._leaving = True
                 for lane in list(self._lanes.values()):
-                    self._interrupt(lane)
+                    self._ends.interrupt(lane)
             case Stop():
                 self._leaving = True
             case Start():
@@ -286,13 +279,10 @@ class Loop:
             log.warning("stream.open_already", stream=message.stream)
             return
         lane = Lane.of(message, self._config, self._clock)
-        lane.run = self._given_run(lane)
+        lane.run = lane.given_run = self._given_run(lane)
         self._lanes[lane.work] = lane
         lane.start(self._exchange, self._fetch, self.tell)
         self._watchdog.add(lane.connection)
-
-    def _tune(self, lane: Lane, tuning: Tuning) -> None:
-        lane.tune(tuning)
 
     def _enter(self, lane: Lane, state: SourceState, message: str | None = None) -> None:
         """The source is at another place: say so."""
@@ -325,7 +315,7 @@ class Loop:
     def _opened(self, lane: Lane, info: DecoderInfo) -> None:
         lane.info = info
         if (resumption := self._done_already.pop(lane, None)) is not None:
-            self._done_before(lane, resumption)
+            self._ends.done_before(lane, resumption)
             return
         self._pipeline.prepare(info.display_wh)
         capacity = self._config.decode.queue_frames if lane.mode == "archive" else LIVE_QUEUE_FRAMES
@@ -339,119 +329,17 @@ class Loop:
         self._outbox.opened(lane)
         lane.go()
 
-    def _done_before(self, lane: Lane, resumption: Resumption) -> None:
-        """An earlier child or invocation has finished this very work."""
-        lane.stop()
-        state: RunState = "failed" if resumption.failure else "done"
-        result = accounts.result(lane, state, resumption.failure, resumption.message)
-        self._ended(lane, Ended(work=lane.work, run=lane.run, result=result, already_done=True))
-
-    def _failed(self, lane: Lane, error: SourceError) -> None:
-        """The source could not be opened: there is nothing to commit, and a run of its own would say nothing."""
-        lane.error = error
-        if lane.returns and lane.state is not None:
-            self._rest(lane, error, opened=False)
-            return
-        lane.stop()
-        result = accounts.result(lane, "failed", error.cause, str(error))
-        ended = Ended(work=lane.work, run=self._given_run(lane), result=result, retry=not lane.over)
-        self._ended(lane, ended)
-
     def _give_up(self, lane: Lane, error: SourceError) -> None:
         """The watchdog says so: its connection is left behind, whatever its thread is at."""
         log.warning("source.given_up", stream=lane.stream, cause=error.cause, reason=str(error))
         if lane.phase == "opening":
-            self._failed(lane, error)
+            self._ends.not_opened(lane, error)
         else:
-            self._close(lane, error)
+            self._ends.source_ended(lane, error)
 
     def _finish(self, connection: Connection) -> None:
         """The decoder has given its last frame, well or badly."""
-        self._close(self._lanes[connection.work], connection.error)
-
-    def _close(self, lane: Lane, error: SourceError | None) -> None:
-        """Nothing more comes from this connection."""
-        lane.error = error
-        if lane.returns:
-            self._rest(lane, error, opened=True)
-            return
-        lane.stop()
-        lane.finished = lane.over
-        if lane.finished or lane.mode == "live":
-            self._close_tracks(lane, "end_of_stream")
-        if error is None:
-            self._end(lane, "ended", accounts.result(lane, "done"), "done")
-        else:
-            result = accounts.result(lane, "failed", error.cause, str(error))
-            self._end(lane, "failed", result, "failed" if lane.finished else "running")
-
-    def _rest(self, lane: Lane, error: SourceError | None, *, opened: bool) -> None:
-        """A live source went away: its state waits for it, and the supervisor says when to try again."""
-        lane.rest("stalled" if isinstance(error, SourceStalled) else "backing_off", error)
-        self._outbox.tell(accounts.status(lane, self._clock))
-        cause, message = (error.cause, str(error)) if error else ("ended", f"{lane.source.name} has ended")
-        self._link.send(SourceGone(work=lane.work, cause=cause, message=message, opened=opened))
-
-    def _release(self, lane: Lane, message: Release) -> None:
-        match message.how:
-            case "close":
-                self._interrupt(lane)
-            case "cancel":
-                self._interrupt(lane, job_state="cancelled")
-            case "hand_over":
-                self._hand_over(lane)
-            case "discard":
-                if lane.phase != "ending":
-                    lane.stop()
-                self._outbox.discard(lane)
-                result = accounts.result(lane, "interrupted")
-                self._ended(lane, Ended(work=lane.work, run=lane.run, result=result))
-
-    def _interrupt(self, lane: Lane, job_state: JobState = "running") -> None:
-        """Stop early. An archive keeps its place; a live stream's tracks end here."""
-        phase = lane.phase
-        if phase == "ending":
-            return
-        lane.stop()
-        if lane.state is None or (phase == "opening" and lane.mode == "archive"):
-            self._ended(lane, Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted")))
-            return
-        if lane.mode == "live":
-            self._close_tracks(lane, "interrupted")
-        self._end(lane, "ended", accounts.result(lane, "interrupted"), job_state)
-
-    def _hand_over(self, lane: Lane) -> None:
-        """Leave everything as the next owner is to find it: tracks stay open, nothing is said of an end."""
-        phase = lane.phase
-        if phase == "ending":
-            return
-        lane.stop()
-        ended = Ended(work=lane.work, run=lane.run, result=accounts.result(lane, "interrupted"))
-        if lane.state is None or (phase == "opening" and lane.mode == "archive"):
-            self._ended(lane, ended)
-            return
-        self._outbox.hand_over(lane, lambda: self.tell(_LaneCommitted(lane, ended)))
-
-    def _close_tracks(self, lane: Lane, cause: LeftCause) -> None:
-        state = lane.open_state
-        records = state.actor.finish(cause)
-        if lane.mode == "live":
-            state.tracker.finish()
-        lane.counters.records += len(records)
-        self._outbox.add(lane, records)
-
-    def _end(self, lane: Lane, state: SourceState, result: SourceResult, job_state: JobState) -> None:
-        """Commit what the lane still has, and report its end once that is safe."""
-        self._outbox.add(lane, ())
-        if lane.job is not None:
-            self._outbox.job_ends(lane, job_state, result)
-        self._enter(lane, state)
-        retry = result.state == "failed" and not lane.finished
-        ended = Ended(
-            work=lane.work, run=lane.run, result=result, retry=retry, job_state=job_state if lane.job else None
-        )
-        committed = _LaneCommitted(lane, ended)
-        self._outbox.last_of(lane, lambda: self.tell(committed))
+        self._ends.source_ended(self._lanes[connection.work], connection.error)
 
     def _ended(self, lane: Lane, ended: Ended) -> None:
         if self._lanes.get(lane.work) is not lane:

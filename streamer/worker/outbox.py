@@ -16,6 +16,7 @@ from streamer.pipeline import StageTimes
 from streamer.worker.checkpoints import Checkpoints
 from streamer.worker.job_progress import progress, progress_record
 from streamer.worker.lane import Lane
+from streamer.worker.latency import Arrival
 from streamer.worker.publisher import Batch, Publisher
 from streamer.worker.snapshots import SnapshotSchedule
 
@@ -31,6 +32,7 @@ class _Unpublished:
     records: list[tuple[str, Outgoing]] = field(default_factory=list)
     lanes: dict[Lane, None] = field(default_factory=dict)
     follow: list[tuple[str, Batch]] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
     since_s: float | None = None
     urgent: bool = False
 
@@ -42,6 +44,7 @@ class _Unpublished:
     def discard(self, lane: Lane) -> None:
         self.records = [(work, record) for work, record in self.records if work != lane.work]
         self.follow = [(work, batch) for work, batch in self.follow if work != lane.work]
+        self.arrivals = [arrival for arrival in self.arrivals if arrival.work != lane.work]
         self.lanes.pop(lane, None)
         if not (self.records or self.lanes or self.follow):
             self.since_s, self.urgent = None, False
@@ -78,14 +81,19 @@ class Outbox:
 
     # -- what is to be published ------------------------------------------------------------------------------
 
-    def add(self, lane: Lane, records: Sequence[Record]) -> None:
-        """Take a frame's records, which may be none: an archive's position has moved all the same."""
+    def add(self, lane: Lane, records: Sequence[Record], arrival_s: float | None = None) -> None:
+        """Take a frame's records, which may be none: an archive's position has moved all the same.
+
+        `arrival_s` is when the frame arrived, on the monotonic clock: how long a live one takes is counted from there.
+        """
         encoded = [outgoing(record, self._topics, lane.mode) for record in records]
         if lane.mode == "archive":
             self._archive.add(lane.work, encoded, self._clock.monotonic_s())
             self._archive.lanes[lane] = None
         elif encoded:
             self._live.add(lane.work, encoded, self._clock.monotonic_s())
+            if arrival_s is not None:
+                self._live.arrivals.append(Arrival(lane.work, arrival_s))
 
     def tell(self, status: Status) -> None:
         """Take a status record. It leaves with the live records, whatever mode its stream is in."""
@@ -235,7 +243,7 @@ class Outbox:
 
     def _send(self, done: Callable[[], None] | None) -> None:
         moved, self._live = self._live, _Unpublished()
-        self._publisher.publish(Batch(moved.records, transactional=False, done=done))
+        self._publisher.publish(Batch(moved.records, transactional=False, done=done, arrivals=moved.arrivals))
 
 
 def _has_dead(lane: Lane) -> bool:

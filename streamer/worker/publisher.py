@@ -11,63 +11,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from streamer import log
 from streamer.backoff import Backoff
-from streamer.bus.protocol import Bus, GroupToken, Outgoing, Position, Producer
+from streamer.bus.protocol import Bus, GroupToken, Position, Producer
 from streamer.bus.spool import Spool
 from streamer.bus.spool_producer import Retractable, SpooledProducer
 from streamer.config import SpoolSettings
 from streamer.errors import BusError, BusUnavailable, DeliveryFailed, Fenced, TopicMissing
+from streamer.worker.batch import Batch as Batch
+from streamer.worker.batch import Delivery as Delivery
+from streamer.worker.latency import Latencies
 
 FLUSH_S = 10.0
 ATTEMPTS = 3
 """How often in a row a transaction may fail while the broker answers: it may be its restart that shows so."""
 _WAIT_S = 0.5
 _ATTEND_S = 0.1
+_ACKNOWLEDGED_S = 0.005
+"""While records are under way, so often is asked whether they have arrived: latencies are as exact as that."""
 _CLOSE_S = 3.0
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records to publish together, each with the work it is of. `done` runs, on a thread of the publisher, once they
-    are safely on the bus (live: or in the spool).
-
-    Of an archive's batch, `positions` are those to be committed with it, by work, as (topic, partition, next offset),
-    and `follow` are live batches to be published once it is committed.
-    """
-
-    records: list[tuple[str, Outgoing]]
-    transactional: bool
-    done: Callable[[], None] | None = None
-    positions: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    follow: list[tuple[str, Batch]] = field(default_factory=list)
-
-    def discard(self, work: str) -> None:
-        """Take everything of that work out, what was to follow it as well."""
-        self.records[:] = [(owner, record) for owner, record in self.records if owner != work]
-        self.positions.pop(work, None)
-        self.follow[:] = [(owner, batch) for owner, batch in self.follow if owner != work]
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.records or self.positions or self.follow)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How it stands between a child and the bus: see `Tick`."""
-
-    away_s: float = 0.0
-    spooled: int = 0
-    replayed: int = 0
-    discarded: int = 0
-    waiting: int = 0
 
 
 class Publisher:
@@ -110,6 +76,9 @@ class Publisher:
         self._published = {True: 0, False: 0}
         self._archive: Producer | None = None
         self._live: Producer | None = None
+        self._straight: Producer | None = None
+        self.latencies = Latencies()
+        """How long live frames took to the acknowledgement of their records."""
         self._never_spooled: frozenset[str] = frozenset()
         self._spooled = self._open_spool(Path(spool), settings or SpoolSettings()) if spool else None
         self._running = {True, False}
@@ -245,10 +214,9 @@ class Publisher:
     def _next(self, transactional: bool) -> Batch | None:
         """The next batch of the kind; None when no more can come, or something has failed."""
         queue = self._queues[transactional]
-        look_s = _ATTEND_S if self._spooled is not None and not transactional else None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: queue or self._over(transactional), look_s)
+                self._changed.wait_for(lambda: queue or self._over(transactional), self._look_s(transactional))
                 if self._error is None and queue:
                     batch = queue.popleft()
                     self._committing = batch if transactional else self._committing
@@ -256,8 +224,24 @@ class Publisher:
                     return batch
                 if self._over(transactional):
                     return None
-            if self._spooled is not None and not transactional:
-                self._spooled.attend()
+            if not transactional:
+                self._attend()
+
+    def _look_s(self, transactional: bool) -> float | None:
+        """How long to wait for the next batch at most."""
+        if transactional:
+            return None
+        if self.latencies.waiting and not self.away:
+            return _ACKNOWLEDGED_S
+        return _ATTEND_S if self._spooled is not None else None
+
+    def _attend(self) -> None:
+        if self._spooled is not None:
+            self._spooled.attend()
+        if self.latencies.waiting:
+            live = self._live or self._straight
+            n = live.unacknowledged() if live is not None and not self.away else None
+            self.latencies.look(n, time.monotonic())
 
     def _over(self, transactional: bool) -> bool:
         # What an archive batch has in its wake is published by the live thread, which is therefore the last to end.
@@ -267,6 +251,7 @@ class Publisher:
 
     def _send(self, batch: Batch) -> int:
         records = [record for _, record in batch.records]
+        self.latencies.given(len(records), batch.arrivals)
         if self._spooled is not None:
             self._spooled.send(records)
             if batch.done is not None:
@@ -276,6 +261,7 @@ class Publisher:
             self._live.send(records)
             if batch.done is not None:  # somebody waits to hear that they are delivered, not only accepted
                 self._live.flush(FLUSH_S)
+        self._attend()
         if batch.done is not None:
             batch.done()
         return len(records)
@@ -378,8 +364,9 @@ class Publisher:
 
     def _open_spool(self, path: Path, settings: SpoolSettings) -> SpooledProducer:
         spool = Spool(path, settings.max_bytes)
+        self._straight = self._bus.producer()
         return SpooledProducer(
-            cast(Retractable, self._bus.producer()),  # a bus without such producers is never away and has no spool
+            cast(Retractable, self._straight),  # a bus without such producers is never away and has no spool
             spool,
             after_s=settings.after_s,
             kept=lambda record: record.topic not in self._never_spooled,

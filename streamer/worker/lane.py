@@ -51,7 +51,8 @@ class Lane:
     `phase` is `opening` until frames may come, `resting` while the source is gone and its state is kept, `ending` once
     nothing more is analysed and only the commit of what was is awaited. `counters` hold an earlier child's counts, and
     those of the connections from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch
-    and the number of the connection. `unwatched` until the first frame after a time in which nobody looked.
+    and the number of the connection. `unwatched` until the first frame after a time in which nobody
+    looked. `given_run` is the run that somebody named, empty where the source's bytes name it.
     """
 
     order: Open
@@ -63,6 +64,7 @@ class Lane:
     phase: Literal["opening", "running", "resting", "ending"] = "opening"
     state: StreamState | None = None
     run: str = ""
+    given_run: str = ""
     session: str = ""
     info: DecoderInfo | None = None
     error: SourceError | None = None
@@ -76,6 +78,7 @@ class Lane:
     rested_at_s: float = 0.0
     connection: Connection | None = None
     _before: Counters = field(default_factory=Counters)
+    _cpu_s: float = 0.0
 
     @staticmethod
     def of(order: Open, config: Config, clock: Clock) -> Lane:
@@ -170,8 +173,8 @@ class Lane:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of the decoder thread."""
-        return 0.0 if self.connection is None else self.connection.counts.cpu_s
+        """CPU seconds of its decoder threads."""
+        return self._cpu_s + (0.0 if self.connection is None else self.connection.counts.cpu_s)
 
     @property
     def last_arrival_s(self) -> float | None:
@@ -289,7 +292,7 @@ class Lane:
     def _fold(self) -> None:
         """Before the next connection counts from 0: keep what the present one counted."""
         if self.connection is not None:
-            counters = self.count()
+            counters, self._cpu_s = self.count(), self.cpu_s
             self._before = Counters(
                 decoded=counters.decoded, corrupt_packets=counters.corrupt_packets, dropped=dict(counters.dropped)
             )

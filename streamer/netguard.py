@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+LOOPBACK = IPv4Address("127.0.0.1")
+
 # Written out, because what `ipaddress` calls private has changed between Python's versions (RFC 6890 and its updates).
 _INTERNAL_V4 = tuple(
     IPv4Network(text)
@@ -85,13 +87,23 @@ def literal_address(host: str) -> Address | None:
 def local_name(host: str) -> bool:
     """Whether the name `host` can only mean something nearby: `localhost`, `*.local`, `*.internal`, a name without a
     dot."""
-    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").strip().lower().removesuffix(".")
+    name = _name(host)
     return "." not in name or name.endswith(_LOCAL_ENDINGS)
+
+
+def loopback_name(host: str) -> bool:
+    """Whether the name `host` means this machine wherever it is looked up (RFC 6761)."""
+    name = _name(host)
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
     """`texts` (`10.0.0.0/8`) as networks. Raises `ValueError` for what is none."""
     return tuple(ip_network(text) for text in texts)
+
+
+def _name(host: str) -> str:
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").strip().lower().removesuffix(".")
 
 
 def _plain(address: Address) -> Address:

@@ -1,4 +1,4 @@
-"""What others may ask of this machine over the bus: which kinds of source, which files, which models.
+"""What others may ask of this machine over the bus: which kinds of source, which files and networks, which models.
 
 An address in a control record is somebody else's text: it is checked before anything of it is touched, and what is
 said about it never repeats a secret in it.
@@ -18,7 +18,8 @@ from engines.zoo import entry_of, shipped_heads
 from streamer.config import Config, ModelSettings
 from streamer.errors import StreamerError
 from streamer.messages import Mode
-from streamer.source import IMAGE_ENDINGS, Kind, Source, is_stream_id, redacted
+from streamer.netguard import LOOPBACK, Network, allowed, literal_address, local_name, loopback_name, networks_of
+from streamer.source import IMAGE_ENDINGS, NETWORK_KINDS, Kind, Source, is_stream_id, redacted
 from streamer.sources import parse
 
 _RATE_OPTION = re.compile(r"(.+)\?fps=[0-9./]+")
@@ -33,11 +34,13 @@ class Refused(StreamerError):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What is allowed: kinds of source, the folders files may lie in (None: anywhere), and the models configured here,
-    which may be folders of this machine; of others only what the zoo knows by name is taken."""
+    """What is allowed: kinds of source, the folders files may lie in (None: anywhere), the internal networks that
+    addresses may lie in (None: any), and the models configured here, which may be folders of this machine; of others
+    only what the zoo knows by name is taken."""
 
     allow: frozenset[str]
     roots: tuple[Path, ...] | None
+    networks: tuple[Network, ...] | None
     models: ModelSettings
 
     def source(self, stream: str, address: str, mode: Mode) -> Source:
@@ -64,7 +67,23 @@ class Admission:
                 f"sources of the kind {source.kind} are not allowed here: allow them under fleet.allow "
                 f"({', '.join(sorted(self.allow))})."
             )
+        if source.kind in NETWORK_KINDS:
+            self._check_host(source)
         return replace(source, stream=stream)
+
+    def _check_host(self, source: Source) -> None:
+        """Refuse what lies in an internal network by its looks. Where a name leads to is known, and judged by the same
+        networks, when it is opened."""
+        if self.networks is None:
+            return
+        host = host_of(source) or ""
+        address = LOOPBACK if loopback_name(host) else literal_address(host)
+        by_name = address is None and local_name(host) and not self.networks
+        if by_name or (address is not None and not allowed(address, self.networks)):
+            raise Refused(
+                f"{source.name} is an address of an internal network: add the network to fleet.networks, if others may "
+                "have this worker read from it."
+            )
 
     def _check_path(self, path: str) -> None:
         shown = redacted(path)
@@ -110,19 +129,29 @@ class Admission:
 
 
 def admission_of(config: Config) -> Admission:
-    """What `config` allows. Without `fleet.roots` that is any file on an SQLite bus, which is this machine's own, and
-    none on Kafka."""
+    """What `config` allows. Where `fleet.roots` or `fleet.networks` name none, that is any file and any address on an
+    SQLite bus, which is this machine's own, and on Kafka no file and no address of an internal network."""
     roots: tuple[Path, ...] | None = tuple(Path(os.path.realpath(root)) for root in config.fleet.roots)
-    if not roots and config.bus.partition("://")[0].lower() == "sqlite":
+    if not roots and _is_own_bus(config):
         roots = None
-    return Admission(frozenset(config.fleet.allow), roots, config.models)
+    return Admission(frozenset(config.fleet.allow), roots, networks_allowed(config), config.models)
+
+
+def networks_allowed(config: Config) -> tuple[Network, ...] | None:
+    """The internal networks that what comes over the bus may lead to; None is all of them."""
+    networks = networks_of(config.fleet.networks)
+    return None if not networks and _is_own_bus(config) else networks
 
 
 def host_of(source: Source) -> str | None:
     """The machine that a source is read from over the network; None for what is here."""
-    if source.kind != "http":
+    if source.kind not in NETWORK_KINDS:
         return None
     return (urlsplit(source.url).hostname or "").lower() or None
+
+
+def _is_own_bus(config: Config) -> bool:
+    return config.bus.partition("://")[0].lower() == "sqlite"
 
 
 def _path_in(address: str) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from streamer.errors import SourceMissing, SourceUnreadable, SourceUnsupported, UsageError
 from streamer.messages import Job, record_id
-from streamer.source import Source, redacted
-from streamer.sources import parse_all
+from streamer.source import NETWORK_KINDS, Source, redacted
+from streamer.sources import parse_all, written
 from streamer.sources.names import is_name
 from streamer.testsrc import pattern_of
 
@@ -53,7 +53,7 @@ def jobs_of(texts: Sequence[str], batch: str, options: JobOptions, now_s: float)
 
 def address_of(source: Source) -> str:
     """The address by which a worker finds the source again. Raises `UsageError` for a name that is no UTF-8."""
-    url = source.url
+    url = written(source) if source.kind in NETWORK_KINDS else source.url
     if source.kind == "images" and source.rate is not None and os.path.isdir(url):  # noqa: PTH112 (may be no UTF-8)
         url = f"{url}?fps={source.rate}"
     try:
@@ -64,8 +64,6 @@ def address_of(source: Source) -> str:
 
 
 def _finite(source: Source) -> Source:
-    if source.kind == "webcam":
-        raise UsageError(f"{source.name} is a camera and never ends: `streamer streams add` has it watched.")
     if source.kind == "testsrc" and pattern_of(source.url).duration_s is None:
         raise UsageError(f"{source.name} never ends: give it an end with ?duration=SECONDS.")
     return source

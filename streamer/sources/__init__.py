@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamer.source import Source as Source
 from streamer.source import redacted as redacted
+from streamer.sources.addresses import written as written
 from streamer.sources.identity import session_of as session_of
 from streamer.sources.pages import resolve as resolve
 from streamer.sources.parse import parse as parse

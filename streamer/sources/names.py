@@ -40,7 +40,8 @@ def unique_names(sources: Sequence[tuple[str, str, str]], taken: Sequence[str] =
     """One stream id for each (address, short name, long name); ids in `taken` are not used.
 
     The short name where that is unique, else the long one, else the long one and a hash of the address. All sources
-    that share a name get the longer form, so that an id does not depend on the order they are given in.
+    that share a name get the longer form, so that an id does not depend on the order they are given in. Only where
+    the addresses are the same too (they are given without their secrets), a number tells the later ones apart.
     """
     forms = [
         [tidy(short), tidy(long), f"{tidy(long)[: MAX_LENGTH - 9]}-{_short_hash(address)}"]
@@ -52,9 +53,23 @@ def unique_names(sources: Sequence[tuple[str, str, str]], taken: Sequence[str] =
         counts.update(form[at] for form, at in zip(forms, level, strict=True))
         clashing = [i for i, form in enumerate(forms) if counts[form[level[i]]] > 1 and level[i] < 2]
         if not clashing:
-            return [form[at] for form, at in zip(forms, level, strict=True)]
+            return _numbered([form[at] for form, at in zip(forms, level, strict=True)], taken)
         for i in clashing:
             level[i] += 1
+
+
+def _numbered(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """`names` with `-2`, `-3`, ... behind those that were there before."""
+    used = Counter([*names, *taken])
+    told: list[str] = []
+    for name in names:
+        number = 2
+        fresh = name
+        while fresh in told or (fresh != name and fresh in used):
+            fresh = f"{name[: MAX_LENGTH - 6]}-{number}"
+            number += 1
+        told.append(fresh)
+    return told
 
 
 def _short_hash(text: str) -> str:

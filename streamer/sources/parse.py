@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
-from urllib.parse import unquote, urlsplit
 
-from streamer.errors import SourceMissing, SourceUnsupported, UsageError
-from streamer.messages import Mode
-from streamer.source import IMAGE_ENDINGS, Kind, Source, images_in, natural, redacted
+from streamer.errors import SourceMissing, UsageError
+from streamer.source import IMAGE_ENDINGS, NETWORK_KINDS, Kind, Source, images_in, natural, redacted
+from streamer.sources.address_names import names_of
+from streamer.sources.addresses import Wanted, addressed, checked_mode
 from streamer.sources.names import is_name, unique_names
 from streamer.testsrc import pattern_of, rate_of
 
@@ -25,10 +24,6 @@ VIDEO_ENDINGS = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
 IMAGE_RATE = Fraction(25)
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PLAYLIST_ENDINGS = (".m3u8", ".m3u", ".mpd", ".ism", ".sdp", ".pls")
-_VIDEO_PAGES = ("youtube.com", "youtu.be", "twitch.tv", "vimeo.com")
-
-Wanted = Literal["auto", "live", "archive"]
 
 
 def parse(text: str, mode: Wanted = "auto") -> list[Source]:
@@ -44,36 +39,44 @@ def parse_all(texts: Sequence[str], mode: Wanted = "auto") -> list[Source]:
       a folder without videos but with images (jpg, png, bmp, webp) is one source of 25 pictures a second, or
       `folder?fps=10`;
     - a pattern (`*`, `?`, `[...]`, `**`): what it matches, videos only where it matches any;
-    - `http://`, `https://`: one video file;
+    - `rtsp://` (`rtspt://` by TCP, `rtspu://` by UDP, `rtsps://`), `rtmp://`, `rtmps://`, `srt://`: a camera, a stream;
+    - `http://`, `https://`: by its looks a playlist of HLS (`.m3u8`) or DASH (`.mpd`), a camera's MJPEG (`.mjpg`), a
+      page of a site of videos, or else one video file; `hls+https://...`, `dash+`, `mjpeg+`, `page+` say what it is;
     - `0`, `1`, ..., `webcam://0`, `/dev/video0`: a camera of this machine;
     - `testsrc://640x360@25?duration=10&pattern=testsrc|testsrc2|smptebars|color`;
     - `NAME=SOURCE` gives the stream id, where NAME is letters, digits, `.`, `_`, `-` and no file has that whole name.
 
-    `auto` is archive for files, folders, patterns and http, live for cameras and test sources.
+    `auto` is archive for files, folders, patterns and http files, live for all that may go on for ever.
     Raises `SourceMissing`, `SourceUnsupported` or `UsageError`.
     """
-    found: dict[tuple[str, str], Source] = {}
+    found: dict[tuple[str, str, str], Source] = {}
     for text in texts:
         name, address = _named(text)
         sources = list(_expand(address, mode))
         if name is not None and len(sources) > 1:
             raise UsageError(f"{name}= names {len(sources)} sources at once: give each its own name.")
         for source in sources:
-            found.setdefault((name or "", source.url), replace(source, stream=name) if name else source)
-    given = [name for name, _ in found if name]
+            found.setdefault((name or "", source.kind, source.url), replace(source, stream=name) if name else source)
+    given = [name for name, _, _ in found if name]
     for name in given:
         if given.count(name) > 1:
             raise UsageError(f"the name {name} is given to two sources: choose another for one of them.")
-    unnamed = [source for (name, _), source in found.items() if not name]
-    ids = iter(unique_names([(source.url, _stem(source), source.stream) for source in unnamed], given))
-    return [source if name else replace(source, stream=next(ids)) for (name, _), source in found.items()]
+    unnamed = [source for (name, _, _), source in found.items() if not name]
+    ids = iter(unique_names([_names(source) for source in unnamed], given))
+    return [source if name else replace(source, stream=next(ids)) for (name, _, _), source in found.items()]
 
 
-def _stem(source: Source) -> str:
-    """The name without its ending: whatever a file ends in, what is known to be a video's elsewhere."""
-    path = Path(source.stream)
-    known = source.kind == "file" or path.suffix.lower() in VIDEO_ENDINGS | IMAGE_ENDINGS
-    return path.stem if known else source.stream
+def _names(source: Source) -> tuple[str, str, str]:
+    """The address without secrets, and a short and a longer name."""
+    short, long = names_of(source) if source.kind in NETWORK_KINDS else (source.stream, source.stream)
+    return redacted(source.url) if source.kind in NETWORK_KINDS else source.url, _stem(short, source.kind), long
+
+
+def _stem(name: str, kind: Kind) -> str:
+    """`name` without its ending: whatever a file ends in, what is known to be a video's elsewhere."""
+    path = Path(name)
+    known = kind == "file" or (kind in ("http", "images") and path.suffix.lower() in VIDEO_ENDINGS | IMAGE_ENDINGS)
+    return path.stem if known else name
 
 
 def _named(text: str) -> tuple[str | None, str]:
@@ -103,8 +106,8 @@ def _expand(text: str, mode: Wanted) -> Iterator[Source]:
         raise SourceMissing(f"{redacted(text)} does not exist: check the path.")
 
 
-def _source(name: str, url: str, kind: Kind, mode: Wanted, default: Mode, rate: Fraction | None = None) -> Source:
-    return Source(name, url, kind, default if mode == "auto" else mode, rate)
+def _source(name: str, url: str, kind: Kind, mode: Wanted, rate: Fraction | None = None) -> Source:
+    return Source(name, url, kind, checked_mode(url, kind, mode), rate)
 
 
 def _existing(path: Path, mode: Wanted, rate: Fraction | None) -> Iterator[Source]:
@@ -115,16 +118,16 @@ def _existing(path: Path, mode: Wanted, rate: Fraction | None) -> Iterator[Sourc
         videos = list(_videos_below(absolute))
         if videos and rate is None:
             for video in videos:
-                yield _source(video.name, str(video), "file", mode, "archive")
+                yield _source(video.name, str(video), "file", mode)
         elif images_in(absolute):
-            yield _source(absolute.name, str(absolute), "images", mode, "archive", rate or IMAGE_RATE)
+            yield _source(absolute.name, str(absolute), "images", mode, rate or IMAGE_RATE)
         else:
             what = "images" if rate is not None else "videos or images"
             raise SourceMissing(f"{redacted(str(path))} holds no {what}: name a file, or a folder that has some.")
     elif path.suffix.lower() in IMAGE_ENDINGS:
-        yield _source(absolute.name, str(absolute), "images", mode, "archive", rate or IMAGE_RATE)
+        yield _source(absolute.name, str(absolute), "images", mode, rate or IMAGE_RATE)
     else:
-        yield _source(absolute.name, str(absolute), "file", mode, "archive")
+        yield _source(absolute.name, str(absolute), "file", mode)
 
 
 def _matching(pattern: str, mode: Wanted) -> Iterator[Source]:
@@ -148,31 +151,16 @@ def _videos_below(folder: Path) -> Iterator[Path]:
 def _addressed(text: str, scheme: str, mode: Wanted) -> Source:
     if scheme == "testsrc":
         pattern = pattern_of(text)
-        return _source(pattern.name, text, "testsrc", mode, "live", pattern.rate)
+        return Source(pattern.name, text, "testsrc", "live" if mode == "auto" else mode, pattern.rate)
     if scheme in ("webcam", "v4l2"):
         device = text.partition("://")[2]
-        if not (device.isdecimal() or device.startswith("/dev/video")):
+        if not ((device.isdecimal() and device.isascii()) or device.startswith("/dev/video")):
             raise UsageError(f"{redacted(text)} is no camera: write webcam://0 for the first one.")
         return _camera(device, mode)
-    if scheme not in ("http", "https"):
-        hint = "give the path itself" if scheme == "file" else "record it to a file first"
-        raise SourceUnsupported(f"{redacted(text)}: this version does not read {scheme}:// sources; {hint}.")
-    try:
-        parts = urlsplit(text)
-        host = (parts.hostname or "").lower()
-    except ValueError:  # brackets that hold no IPv6 address
-        host = ""
-    if not host:
-        raise UsageError(f"{redacted(text)} names no host: write https://host/path.")
-    if host.endswith(_VIDEO_PAGES) or parts.path.lower().endswith(_PLAYLIST_ENDINGS):
-        raise SourceUnsupported(
-            f"{redacted(text)}: this version reads video files over http, no playlists and no video pages; "
-            "download the video first."
-        )
-    return _source(unquote(parts.path.rstrip("/").rpartition("/")[2]) or host, text, "http", mode, "archive")
+    return addressed(text, scheme, mode)
 
 
 def _camera(device: str, mode: Wanted) -> Source:
     path = device if device.startswith("/") or not sys.platform.startswith("linux") else f"/dev/video{int(device)}"
     number = re.sub(r"\D", "", path)
-    return _source(f"webcam{number}", path, "webcam", mode, "live")
+    return _source(f"webcam{number}", path, "webcam", mode)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamer.netguard import allowed, internal, literal_address, local_name, networks_of
+from streamer.netguard import allowed, internal, literal_address, local_name, loopback_name, networks_of
 
 
 @pytest.mark.parametrize(
@@ -135,3 +135,8 @@ def test_names_that_can_only_be_local() -> None:
     local = ["localhost", "LOCALHOST.", "nas", "cam.local", "db.corp.internal", "router.home.arpa", "a.localhost", ""]
     assert all(map(local_name, local))
     assert not any(map(local_name, ["example.org", "local.example", "internal.example.org."]))
+
+
+def test_names_of_this_machine() -> None:
+    assert all(map(loopback_name, ["localhost", "LocalHost.", "a.localhost"]))
+    assert not any(map(loopback_name, ["nas", "localhost.example", "cam.local"]))

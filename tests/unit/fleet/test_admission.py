@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from streamer.config import Config, FleetSettings
-from streamer.errors import StreamerError
-from streamer.fleet.admission import Refused, admission_of, host_of
+from streamer.errors import StreamerError, UsageError
+from streamer.fleet.admission import Refused, admission_of, host_of, networks_allowed
 from tests.unit.fleet.control import admission
 
 
@@ -67,7 +67,8 @@ def test_a_missing_file_is_a_source_that_may_come(root: Path) -> None:
         ("0", "kind webcam"),
         ("webcam://0", "kind webcam"),
         ("/dev/video0", "kind webcam"),
-        ("rtsp://user:geheim@cam/1?token=geheim", "rtsp"),
+        ("rtsp://user:geheim@cam/1?token=geheim", "internal network"),
+        ("udp://user:geheim@cam/1?token=geheim", "udp"),
         ("http://user:geheim@/1", "no host"),
         ("testsrc://0x0", "test source"),
         ("file:///etc/passwd", "file://"),
@@ -114,7 +115,77 @@ def test_models_are_those_of_the_zoo_and_the_configured_one(tmp_path: Path) -> N
         own.check_models(None, precision="fp8")
 
 
-def test_the_host_is_that_of_the_connection() -> None:
-    taken = admission().source("s", "http://u:p@Cam1:8080/a.mp4", "live")
-    assert host_of(taken) == "cam1"
+INTERNAL = [
+    "http://127.0.0.1/a.mp4",
+    "rtsp://u:geheim@10.0.0.5:554/1",
+    "rtspt://192.168.1.4/1",
+    "hls+http://169.254.169.254/latest/meta-data",
+    "http://2130706433/a.mp4",
+    "http://0x7f.1/a.mp4",
+    "http://0177.0.0.1/a.m3u8",
+    "https://[::1]/a.mpd",
+    "https://[::ffff:10.0.0.1]/a.mpd",
+    "https://[fd00::1]/a.mpd",
+    "page+http://localhost:8080/",
+    "http://LOCALHOST./a.mp4",
+    "rtmp://nas/live/1",
+    "srt://cam.local:9000",
+    "mjpeg+http://metadata.google.internal/",
+    "http://127。0。0。1/a.mp4",
+]
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+def test_on_kafka_no_address_of_an_internal_network_is_taken(address: str) -> None:
+    with pytest.raises(Refused, match=r"fleet\.networks") as refusal:
+        admission().source("s", address, "live")
+    assert "geheim" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+def test_on_the_bus_of_this_machine_every_address_is_taken(address: str) -> None:
+    assert admission(bus="sqlite:///a.db").source("s", address, "live").stream == "s"
+
+
+@pytest.mark.parametrize("bus", ["kafka://127.0.0.1:9092", "sqlite:///a.db"])
+def test_networks_that_are_named_are_open_and_others_are_not(bus: str) -> None:
+    named = admission_of(Config(bus=bus, fleet=FleetSettings(networks=("192.168.0.0/16", "127.0.0.0/8"))))
+    for taken in (
+        "rtsp://192.168.3.4/1",
+        "http://localhost/a.mp4",
+        "rtsp://[::ffff:192.168.3.4]/1",
+        "rtsp://8.8.8.8/1",
+    ):
+        assert named.source("s", taken, "live").url == taken
+    for other in ("rtsp://10.0.0.1/1", "http://[::1]/a.mp4", "http://169.254.169.254/a.mp4"):
+        with pytest.raises(Refused, match=r"fleet\.networks"):
+            named.source("s", other, "live")
+
+
+def test_a_local_name_is_left_to_its_address_where_networks_are_named() -> None:
+    named = admission_of(Config(bus="kafka://h:9092", fleet=FleetSettings(networks=("192.168.0.0/16",))))
+    assert named.source("s", "rtsp://cam.local/1", "live").kind == "rtsp"
+    assert named.networks == networks_allowed(
+        Config(bus="kafka://h:9092", fleet=FleetSettings(networks=("192.168.0.0/16",)))
+    )
+
+
+def test_kinds_that_are_not_allowed_are_refused_by_their_kind() -> None:
+    files = admission_of(Config(bus="kafka://h:9092", fleet=FleetSettings(allow=("file", "hls"))))
+    assert files.source("s", "https://cdn.example/a.m3u8", "archive").kind == "hls"
+    with pytest.raises(Refused, match="kind page"):
+        files.source("s", "https://youtu.be/jNQXAC9IVRw", "archive")
+
+
+@pytest.mark.parametrize("address", ["rtsp://cam.example/1", "rtmp://cam.example/1", "srt://cam.example:1", "0"])
+def test_a_job_that_would_never_end_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="never ends"):
+        admission().source("s", address, "archive")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://u:p@Cam1.example:8080/a.mp4", "rtsp://cam1.EXAMPLE", "page+https://cam1.example/x"]
+)
+def test_the_host_is_that_of_the_connection(address: str) -> None:
+    assert host_of(admission().source("s", address, "live")) == "cam1.example"
     assert host_of(admission().source("s", "testsrc://64x64", "live")) is None

@@ -51,12 +51,12 @@ def test_a_counter_that_wraps_loses_no_time(before_the_end: int, steps: list[int
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 20)), min_size=1, max_size=6))
 @settings(derandomize=True, deadline=None)
 def test_each_reset_is_a_segment_that_starts_one_frame_later(runs: list[tuple[int, int]]) -> None:
-    """Runs of frames 3600 ticks apart, each run starting where it likes, at or before the end of the last."""
+    """Runs of frames 3600 ticks apart, each run starting where it likes, more than a frame before the end of the last."""
     clock = MediaClock(TICKS, 3600)
     end = None
     n = 0
     for segment, (start, length) in enumerate(runs):
-        start = start if end is None else min(start, end)
+        start = start if end is None else min(start, end - 3601)
         for i in range(length):
             moment = clock.place(start + 3600 * i, 3600)
             assert moment.segment == segment
@@ -93,6 +93,8 @@ def test_a_copy_resumes_exactly(stamps: list[int | None], at: int) -> None:
 
 
 def test_years_of_media_time_stay_exact() -> None:
-    clock = MediaClock(TICKS, 3600, last_pts=0, media_ticks=90000 * 10**9)
+    clock = MediaClock(TICKS, 3600, max_gap_s=2 * 10**9)
+    clock.place(-90000 * 10**9)
+    assert clock.place(0).media_time_s == 10**9
     first, second = clock.place(3600, 3600), clock.place(7200, 3600)
     assert second.media_time_s - first.media_time_s == pytest.approx(0.04, abs=1e-6)

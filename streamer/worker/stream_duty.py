@@ -15,7 +15,7 @@ from streamer import log
 from streamer.bus.protocol import Load, Placed
 from streamer.bus.topics import partition_of
 from streamer.clock import Clock
-from streamer.config import Config, with_models
+from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.fleet.admission import admission_of, host_of
@@ -23,21 +23,20 @@ from streamer.fleet.capacity import Capacity
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
-from streamer.messages import StreamDefinition
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
 from streamer.worker.forgetting import Forgetting
-from streamer.worker.link import Change, Ended, Opened, Release, Reopen, SourceGone, StreamTick, Tuning
+from streamer.worker.link import Change, Ended, Opened, Release, SourceGone, StreamTick
 from streamer.worker.membership import Lost, Records, Revoked
 from streamer.worker.notices import Notices
+from streamer.worker.openings import Openings, order_of, tuning_of
 from streamer.worker.orders import Order, claimed
 from streamer.worker.refusals import Refusals
 from streamer.worker.wards import Ward
 
 FORGIVEN_AFTER_S = 600.0
 """A stream that ran for so long is not what its processes died of before."""
-STILL_LEAVING_S = 0.2
 
 
 @dataclass(slots=True)
@@ -58,12 +57,14 @@ class StreamDuty:
     _departures: Departures = field(default_factory=Departures)
     _refusals: Refusals = field(init=False)
     _forgetting: Forgetting = field(init=False)
+    _openings: Openings = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
         self.table = StreamTable(admission_of(self.config), self.config.topics.partitions)
         self._refusals = Refusals(self.config, self.desk, self.notices)
         self._forgetting = Forgetting(self.config, self.desk)
+        self._openings = Openings(self.crew, self.gate, self.clock)
 
     # -- what the group tells -------------------------------------------------------------------------------------
 
@@ -134,23 +135,13 @@ class StreamDuty:
                 self._hold(stream, ward, "waiting", reason)
             elif stream not in known:
                 self.gate.want(stream, host_of(ward.wanted.source), now_s)
-        self._begin(self.gate.due(now_s))
+        self._begin(self._openings.due(lambda stream: self._wards[stream].phase == "running"))
         self._forgetting.step(self._may_be_forgotten)
         self.notices.send_due()
 
     def _begin(self, streams: list[str]) -> None:
-        """The gate lets these be opened, or opened again."""
-        starting: list[Ward] = []
-        for stream in streams:
-            ward = self._wards[stream]
-            if ward.phase == "running":
-                if ward.gone:
-                    ward.gone = False
-                    self.crew.tell(stream, Reopen(work=stream))
-            elif stream in self.crew.orders:  # also what it was before it was taken back, or was another worker's
-                self.gate.interrupted(stream, self.clock.monotonic_s() + STILL_LEAVING_S)
-            elif ward.phase == "idle":
-                starting.append(ward)
+        """The gate lets these begin."""
+        starting = [ward for ward in map(self._wards.__getitem__, streams) if ward.phase == "idle"]
         if starting:
             self._claim(starting)
 
@@ -189,15 +180,7 @@ class StreamDuty:
             if self._wards.get(wanted.stream) is not ward or ward.phase != "claiming":
                 continue  # taken from us, or taken back, meanwhile
             ward.begins(self.clock.monotonic_s())
-            definition = wanted.definition
-            order = Order(
-                wanted.stream,
-                wanted.source,
-                models=with_models(self.config.models, expression=definition.model),
-                tuning=_tuning(definition),
-                reopen=True,
-                repeat=definition.repeat,
-            )
+            order = order_of(wanted, self.config.models)
             self.crew.add(claimed(order, place.offset, place.time_s))
 
     def _want(self, wanted: WantedStream) -> None:
@@ -218,8 +201,8 @@ class StreamDuty:
                 self._let_go(ward, "close")
             elif ward.phase == "claiming":
                 self._wards[stream] = Ward(wanted)
-        elif _tuning(before.definition) != _tuning(wanted.definition) and ward.phase == "running":
-            self.crew.tell(stream, Change(work=stream, tuning=_tuning(wanted.definition)))
+        elif tuning_of(before.definition) != tuning_of(wanted.definition) and ward.phase == "running":
+            self.crew.tell(stream, Change(work=stream, tuning=tuning_of(wanted.definition)))
 
     def _remove(self, stream: str, ward: Ward) -> None:
         """Nobody wants it any more: its tracks end, and what was kept of it is forgotten."""
@@ -259,20 +242,14 @@ class StreamDuty:
         """Its source gives frames."""
         self.gate.opened(order.work, self.clock.monotonic_s())
         ward = self._wards.get(order.work)
-        tuning = order.tuning if ward is None else _tuning(ward.wanted.definition)
+        tuning = order.tuning if ward is None else tuning_of(ward.wanted.definition)
         if tuning != order.tuning:  # changed since it was ordered
             self.crew.tell(order.work, Change(work=order.work, tuning=tuning))
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         """Its source went away: the gate says when it is tried again."""
-        ward = self._wards.get(order.work)
-        if ward is None:
-            return
-        ward.gone, now_s = True, self.clock.monotonic_s()
-        if message.cause == "ended" and message.opened and order.repeat:
-            self.gate.interrupted(order.work, now_s)  # it begins again at once
-        else:
-            self.gate.failed(order.work, message.cause, now_s)
+        if order.work in self._wards:
+            self._openings.source_gone(order, message)
 
     def ended(self, order: Order, message: Ended) -> None:
         """It is over, or was let go of."""
@@ -286,14 +263,14 @@ class StreamDuty:
             self.gate.forget(stream)
         elif ward.phase == "running":
             self.gate.failed(stream, message.result.cause or "failed", self.clock.monotonic_s())
-        ward.phase, ward.gone = "idle", False
+        ward.phase = "idle"
 
     def resumed(self, order: Order) -> None:
         """Its child died: it is claimed again and goes to another."""
         self.left(order.work)
         ward = self._wards.get(order.work)
         if ward is not None:
-            ward.phase, ward.gone = "idle", False
+            ward.phase = "idle"
             self.gate.interrupted(order.work, self.clock.monotonic_s())
 
     def given_up(self, order: Order, deaths: int) -> None:
@@ -306,7 +283,7 @@ class StreamDuty:
         self.left(order.work)
         ward = self._wards.get(order.work)
         if ward is not None:
-            ward.phase, ward.gone = "idle", False
+            ward.phase = "idle"
             self.gate.failed(order.work, cause, self.clock.monotonic_s())
             self.notices.say(order.work, "failed", message, cause=cause)
 
@@ -324,14 +301,6 @@ class StreamDuty:
     def left(self, stream: str) -> None:
         """No child has it any more."""
         self._departures.left(stream)
+        self._openings.left(stream)
         if not self.stopping and self._may_be_forgotten(stream):
             self._forgetting.add(stream)
-
-
-def _tuning(definition: StreamDefinition) -> Tuning:
-    return Tuning(
-        sample_fps=definition.sample_fps,
-        keyframes_only=definition.keyframes_only,
-        max_faces=definition.max_faces,
-        priority=definition.priority,
-    )

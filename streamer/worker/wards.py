@@ -17,14 +17,13 @@ REMEASURE_S = 2.0
 class Ward:
     """A wanted stream and how far we are with it.
 
-    `idle`: nothing of ours reads it; `claiming`: its claim is under way; `running`: a child has it, whose source may be
-    `gone`; `leaving`: the child was asked to let go. `over` once its source has ended for good. `since_s` is when a
-    child was given it, None once that is long enough ago.
+    `idle`: nothing of ours reads it; `claiming`: its claim is under way; `running`: a child has it, whether its source
+    is there or not; `leaving`: the child was asked to let go. `over` once its source has ended for good. `since_s` is
+    when a child was given it, None once that is long enough ago.
     """
 
     wanted: WantedStream
     phase: Literal["idle", "claiming", "running", "leaving"] = "idle"
-    gone: bool = False
     over: bool = False
     since_s: float | None = None
     fps: float | None = None
@@ -39,7 +38,7 @@ class Ward:
 
     def begins(self, now_s: float) -> None:
         """A child is given it."""
-        self.phase, self.gone, self._last_tick, self.since_s = "running", False, None, now_s
+        self.phase, self._last_tick, self.since_s = "running", None, now_s
 
     def ticked(self, tick: StreamTick, now_s: float) -> None:
         """How far it is: its rate is measured by what was decoded."""

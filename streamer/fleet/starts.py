@@ -11,21 +11,39 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 6.0
+"""With an opening of three seconds, a camera that has come back is seen within ten."""
+PROMPT_PAUSE_S = 0.1
+"""For what ended as it should, or was seen to stall after a good run: most often it is there at once."""
 PERMANENT_PAUSE_S = 300.0
 """Between tries of what waits for somebody to put it right."""
 PERMANENT = frozenset(
-    ("missing", "unsupported", "not_a_video", "unreadable", "no_video_stream", "absurd_dimensions", "empty", "model")
+    (
+        "absurd_dimensions",
+        "empty",
+        "missing",
+        "model",
+        "no_video_stream",
+        "not_a_video",
+        "refused",
+        "unauthorized",
+        "unreadable",
+        "unsupported",
+    )
 )
+PROMPT = frozenset(("ended", "expired", "resolution_changed"))
+PROMPT_AFTER_S = 3.0
+"""What ran for so long is prompt to come again; what ends sooner could be opened and end for ever."""
 RAN_WELL_S = 30.0
 """A stream that ran for so long begins with the shortest pause again."""
 SLOW_OPENING_S = 30.0
 """A stream that is being opened for longer holds no place at its host any more."""
+_MOST_DOUBLINGS = 16
 
 
 @dataclass(slots=True)
 class _Start:
-    """Where a stream stands. `since_s` is when its opening, or its running, began."""
+    """Where a stream stands. `since_s` is when its opening, or its running, began; `ran` whether it has given frames."""
 
     host: str | None
     due_s: float
@@ -33,14 +51,21 @@ class _Start:
     phase: str = "waiting"
     since_s: float = 0.0
     failures: int = 0
+    ran: bool = False
+
+    def ready(self, now_s: float) -> bool:
+        """Whether its pause is over."""
+        return self.phase == "waiting" and self.due_s <= now_s
 
 
 @dataclass(slots=True)
 class StartGate:
     """Lets streams start: at most `host_starts` are being opened at once to one host, and `starts_per_s` in all.
 
-    A second's worth of starts may come at once. Those that wait longest go first; one whose host is busy holds up
-    nobody else. Every stream is in one phase: waiting, opening (from `due` on), running (from `opened` on).
+    A second's worth of starts may come at once. Those that wait longest go first, but what failed again and again only
+    after everything else: where hundreds are down, the few that can run do not queue behind them. One whose host is
+    busy holds up nobody else. Every stream is in one phase: waiting, opening (from `due` on), running (from `opened`
+    on).
     """
 
     host_starts: int
@@ -68,10 +93,11 @@ class StartGate:
             if start.phase == "opening" and now_s - start.since_s < SLOW_OPENING_S
         )
         chosen: list[str] = []
-        for stream, start in sorted(self._starts.items(), key=lambda item: (item[1].due_s, item[1].turn)):
-            if self._tokens < 1.0 or start.due_s > now_s:
+        ready = [(stream, start) for stream, start in self._starts.items() if start.ready(now_s)]
+        for stream, start in sorted(ready, key=lambda item: (item[1].failures > 1, item[1].due_s, item[1].turn)):
+            if self._tokens < 1.0:
                 break
-            if start.phase != "waiting" or (start.host is not None and opening[start.host] >= self.host_starts):
+            if start.host is not None and opening[start.host] >= self.host_starts:
                 continue
             start.phase, start.since_s = "opening", now_s
             opening[start.host] += 1
@@ -82,19 +108,20 @@ class StartGate:
     def opened(self, stream: str, now_s: float) -> None:
         """The stream gives frames."""
         if (start := self._starts.get(stream)) is not None:
-            start.phase, start.since_s = "running", now_s
+            start.phase, start.since_s, start.ran = "running", now_s, True
 
     def failed(self, stream: str, cause: str, now_s: float) -> float:
         """The stream could not be opened, or went away after it had been: returns the seconds until its next try."""
         start = self._starts.get(stream)
         if start is None:
             return 0.0
-        ran_well = start.phase == "running" and now_s - start.since_s >= RAN_WELL_S
-        start.failures = 1 if ran_well else start.failures + 1
-        pause_s = PERMANENT_PAUSE_S
-        if cause not in PERMANENT:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(start.failures - 1, 16))
-        pause_s *= self.rng.uniform(0.5, 1.0)
+        ran_s = now_s - start.since_s if start.phase == "running" else 0.0
+        if ran_s >= RAN_WELL_S:
+            start.failures = 0
+        prompt = ran_s >= (PROMPT_AFTER_S if cause in PROMPT else RAN_WELL_S) and cause in PROMPT | {"stalled"}
+        if not prompt:
+            start.failures += 1
+        pause_s = _pause_s(cause, start.failures, prompt=prompt, ran=start.ran) * self.rng.uniform(0.5, 1.0)
         start.phase, start.due_s, start.turn = "waiting", now_s + pause_s, self._turn()
         return pause_s
 
@@ -122,3 +149,15 @@ class StartGate:
     def _turn(self) -> int:
         self._turns += 1
         return self._turns
+
+
+def _pause_s(cause: str, failures: int, *, prompt: bool, ran: bool) -> float:
+    """The pause before jitter. What has run before may be starting up, whatever it answers: it is given up slowly."""
+    if prompt:
+        return PROMPT_PAUSE_S
+    longest_s = LONGEST_PAUSE_S
+    if cause in PERMANENT:
+        if not ran:
+            return PERMANENT_PAUSE_S
+        longest_s = PERMANENT_PAUSE_S
+    return min(longest_s, FIRST_PAUSE_S * 2.0 ** min(max(0, failures - 1), _MOST_DOUBLINGS))

@@ -43,7 +43,7 @@ _MOST_DOUBLINGS = 16
 
 @dataclass(slots=True)
 class _Start:
-    """Where a stream stands. `since_s` is when its opening, or its running, began; `ran` whether it has given frames."""
+    """Where a stream stands. `since_s` is when its opening, or its running, began; `ran` whether it ever was open."""
 
     host: str | None
     due_s: float

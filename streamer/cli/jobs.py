@@ -44,9 +44,10 @@ def jobs() -> None:
 Examples:
   streamer jobs submit recordings/ --bus kafka://localhost:9092
   streamer jobs submit 'day1/*.mp4' evening.m3u --batch day1 --run day1
+  streamer jobs submit 'https://www.youtube.com/playlist?list=ID' --batch talks
 """
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH|GLOB|FOLDER|PLAYLIST...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH|GLOB|FOLDER|LIST|ADDRESS...")
 @bus_option
 @config_option
 @click.option("--batch", metavar="NAME", help="Name the batch: the same files again under it are the same jobs.")
@@ -72,16 +73,20 @@ def submit(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Submit one job a file. A PLAYLIST is a local .m3u, .m3u8 or .txt with one path or address a line.
+    """Submit one job for each file or video.
 
-    The workers must find the files under the same paths, in folders that their `fleet.roots` allow.
+    A LIST is a local .m3u, .m3u8 or .txt with one path or address a line. An ADDRESS is a video file, a recorded HLS or
+    DASH playlist, or the page of a video, a playlist or a channel: one job a video (this needs yt-dlp here and on the
+    workers). The workers must find files under the same paths, in folders that their `fleet.roots` allow.
     """
     for what, name in (("--batch", batch), ("--run", run_name)):
         if name is not None and not is_name(name):
             raise UsageError(f"{what} {name!r} must be at most 100 letters, digits, dots, dashes and underscores")
     config = settings(config_path, bus=bus)
     batch_name = batch or time.strftime("b-%Y%m%dT%H%M%S-", time.gmtime()) + secrets.token_hex(3)
-    wanted = jobs_of(paths, batch_name, JobOptions(run_name, model, head, detector, precision), time.time())
+    wanted = jobs_of(
+        paths, batch_name, JobOptions(run_name, model, head, detector, precision), time.time(), config.connect
+    )
     opened = open_bus(config.bus, settings=config.topics)
     try:
         opened.ensure_topics(topics(config.topics).all())

@@ -1,4 +1,4 @@
-"""What is named on a command line, as jobs: one a file."""
+"""What is named on a command line, as jobs: one for each file or video."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamer.config import ConnectSettings
 from streamer.errors import SourceMissing, SourceUnreadable, SourceUnsupported, UsageError
 from streamer.messages import Job, record_id
 from streamer.source import NETWORK_KINDS, Source, redacted
-from streamer.sources import parse_all, written
+from streamer.sources import expand_pages, parse_all, written
 from streamer.sources.names import is_name
 from streamer.testsrc import pattern_of
+
+_CONNECT = ConnectSettings()
 
 PLAYLISTS = frozenset((".m3u", ".m3u8", ".txt"))
 
@@ -28,12 +31,16 @@ class JobOptions:
     precision: str | None = None
 
 
-def jobs_of(texts: Sequence[str], batch: str, options: JobOptions, now_s: float) -> list[Job]:
-    """One job a file that `texts` stand for, playlists among them. The ids follow from the batch and the streams.
+def jobs_of(
+    texts: Sequence[str], batch: str, options: JobOptions, now_s: float, connect: ConnectSettings = _CONNECT
+) -> list[Job]:
+    """One job for each file and video that `texts` stand for: those in lists, and those of playlists and channels,
+    whose sites are asked. The ids follow from the batch and the streams.
 
-    Raises `UsageError`, and what `streamer.sources.parse_all` raises for a name that is no source.
+    Raises `UsageError`, what `streamer.sources.parse_all` raises for a name that is no source, and what
+    `streamer.sources.expand_pages` raises for a page that cannot be read.
     """
-    sources = parse_all([inner for text in texts for inner in _lines(text)], "archive")
+    sources = expand_pages(parse_all([inner for text in texts for inner in _lines(text)], "archive"), connect)
     return [
         Job(
             job="j-" + record_id("job", batch, source.stream)[:20],

@@ -9,3 +9,4 @@ from streamer.sources.identity import session_of as session_of
 from streamer.sources.pages import resolve as resolve
 from streamer.sources.parse import parse as parse
 from streamer.sources.parse import parse_all as parse_all
+from streamer.sources.playlists import expand_pages as expand_pages

@@ -71,7 +71,17 @@ def video_of(url: str) -> str | None:
 
 def site_name(extractor: str, video: str) -> str:
     """The stream id of a video that a site (by yt-dlp's name for it) knows as `video`."""
-    return tidy(f"{extractor.partition(':')[0].lower()}-{video}")
+    return tidy(f"{extractor.lower()}-{video}")
+
+
+def is_nameless(extractor: str) -> bool:
+    """Whether yt-dlp's `extractor` reads pages of any site, so that its names for videos are only the page's own."""
+    return extractor == "Generic" or extractor.endswith("Embed")
+
+
+def host_of(url: str) -> str:
+    """The host that an address names, as it is written in names."""
+    return _host(urlsplit(url))
 
 
 def _host(parts: SplitResult) -> str:

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import urllib.error
-import urllib.request
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from streamer.errors import SourceMissing, SourceUnreachable, SourceUnsupported
-from streamer.source import Source, images_in
+from streamer.config import ConnectSettings
+from streamer.errors import SourceMissing, SourceUnsupported
+from streamer.source import ENDLESS_KINDS, Source, images_in, redacted
+from streamer.sources.address_names import is_nameless
+from streamer.sources.addresses import RECORDABLE
+from streamer.sources.fetch import bare, opened, text_of
+from streamer.sources.pages import page_video
+from streamer.sources.recordings import best_variant, goes_on, manifest, segments
 
 _CHUNK_BYTES = 1 << 20
-_TIMEOUT_S = 20.0
+_DEFAULT = ConnectSettings()
+_SIGNING = frozenset("expire expires exp e policy key-pair-id hdnts hdnea hdntl st x-amz-date x-amz-expires".split())  # noqa: SIM905
 
 
-def session_of(source: Source) -> str:
+def session_of(source: Source, connect: ConnectSettings = _DEFAULT) -> str:
     """64 hexadecimal digits that stand for the content, so that any replay of it is the same session.
 
     - a file: the sha256 of its bytes;
     - an image folder: over the names and the bytes of its images, in the order they are read, and the rate;
     - http: over the address (without user and password), the strong ETag and the length; a server that gives no
       strong ETag has its content read once and hashed, since only identical bytes may share a session;
+    - hls, dash: over the address and the segments that the playlist lists, without what signs them;
+    - a page: over the site, its name for the video and for the format that is chosen by `connect`, since the video's
+      address is another each time; where the site has no names for videos, over the page's address too;
     - a test source: over its address.
 
-    Raises `SourceMissing`, `SourceUnreachable`; `SourceUnsupported` for a camera, which has no session to repeat.
+    Raises `SourceMissing`, `SourceUnreachable`, `AddressRefused`; `SourceUnsupported` for what never ends, a camera or
+    something live, which has no session to repeat; and for a page what `resolve` raises.
     """
-    if source.kind == "webcam":
-        raise SourceUnsupported(f"{source.name} is a camera: it cannot be read in archive mode.")
+    if source.kind in ENDLESS_KINDS - RECORDABLE:
+        what = "is a camera" if source.kind == "webcam" else "never ends"
+        raise SourceUnsupported(f"{source.name} {what}: it cannot be read in archive mode.")
     if source.kind == "testsrc":
         return hashlib.sha256(source.url.encode()).hexdigest()
     if source.kind == "http":
-        return _http_session(source)
+        return _http_session(source, connect)
+    if source.kind in ("hls", "dash"):
+        return _pieces_session(source, connect)
+    if source.kind == "page":
+        return _page_session(source, connect)
     digest = hashlib.sha256()
     try:
         if source.kind == "images":
@@ -57,28 +70,39 @@ def _add_file(digest: hashlib._Hash, path: Path) -> None:
             digest.update(chunk)
 
 
-def _http_session(source: Source) -> str:
-    parts = urlsplit(source.url)
-    host = parts.netloc.rpartition("@")[2]
-    address = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
-    headers = {"User-Agent": "affect-streamer", "Accept-Encoding": "identity"}
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    try:
-        request = urllib.request.Request(address, headers=headers)  # noqa: S310 (http and https only: see parse)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            tag = answer.headers.get("ETag") or ""
-            length = answer.headers.get("Content-Length") or ""
-            if tag.startswith('"') and length:
-                return hashlib.sha256(f"{address}\0{tag}\0{length}".encode()).hexdigest()
-            digest = hashlib.sha256()
-            while chunk := answer.read(_CHUNK_BYTES):
-                digest.update(chunk)
-            return digest.hexdigest()
-    except (OSError, urllib.error.URLError, ValueError) as error:
-        reason = "did not answer"
-        if isinstance(error, urllib.error.HTTPError):
-            reason = f"answered {error.code}"
-            error.close()
-        raise SourceUnreachable(f"{source.name} {reason}: check the address and try again.") from error
+def _http_session(source: Source, connect: ConnectSettings) -> str:
+    with opened(source, connect) as answer:
+        tag = answer.headers.get("ETag") or ""
+        length = answer.headers.get("Content-Length") or ""
+        if tag.startswith('"') and length:
+            return hashlib.sha256(f"{bare(source.url)}\0{tag}\0{length}".encode()).hexdigest()
+        digest = hashlib.sha256()
+        while chunk := answer.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+def _pieces_session(source: Source, connect: ConnectSettings) -> str:
+    text, found_at = text_of(source, connect)
+    if source.kind == "hls" and (variant := best_variant(text)) is not None:
+        text, _ = text_of(source, connect, urljoin(found_at, variant))
+    if goes_on(text):
+        raise SourceUnsupported(f"{source.name} is live, so it has no end yet: read it with --mode live.")
+    content = "\n".join(segments(text)) if source.kind == "hls" else manifest(text)
+    return hashlib.sha256(f"{source.kind}\0{_unsigned(source.url)}\0{content}".encode()).hexdigest()
+
+
+def _page_session(source: Source, connect: ConnectSettings) -> str:
+    video = page_video(source, connect, now_s=0.0)
+    parts = [video.extractor, video.video, video.format]
+    if is_nameless(video.extractor):
+        parts.append(_unsigned(source.url))
+    return hashlib.sha256("\0".join(["page", *parts]).encode()).hexdigest()
+
+
+def _unsigned(url: str) -> str:
+    """The address without user and password, and without the options that let somebody in for a while."""
+    parts = urlsplit(redacted(bare(url)))
+    options = [pair for pair in parts.query.split("&") if not pair.endswith("=***")]
+    options = [pair for pair in options if pair.partition("=")[0].lower() not in _SIGNING]
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "&".join(options), ""))

@@ -1,0 +1,52 @@
+"""What stands for a recording in pieces: pure readings of HLS playlists and DASH manifests.
+
+Addresses are signed anew each time and pieces move between servers, so of an address only the path counts.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_BANDWIDTH = re.compile(r"[:,]BANDWIDTH=(\d{1,12})")
+_OF_A_SEGMENT = ("#EXTINF", "#EXT-X-BYTERANGE", "#EXT-X-DISCONTINUITY", "#EXT-X-MEDIA-SEQUENCE")
+_CHANGING = re.compile(r'\s(?:publishTime|availabilityStartTime)="[^"]*"')
+
+
+def best_variant(playlist: str) -> str | None:
+    """The address of the richest variant as a master playlist writes it; None for a playlist of segments."""
+    found: list[tuple[int, str]] = []
+    lines = _lines(playlist)
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("#EXT-X-STREAM-INF") and following and not following.startswith("#"):
+            rate = _BANDWIDTH.search(line)
+            found.append((int(rate.group(1)) if rate else 0, following))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def segments(playlist: str) -> list[str]:
+    """The segments of a playlist: durations, ranges, and paths without what signs them."""
+    told = []
+    for line in _lines(playlist):
+        if not line.startswith("#"):
+            told.append(urlsplit(line).path)
+        elif line.startswith(_OF_A_SEGMENT):
+            told.append(line)
+    return told
+
+
+def goes_on(text: str) -> bool:
+    """Whether a playlist or a manifest is of something that has not ended."""
+    if text.lstrip().startswith("#EXTM3U"):
+        return "#EXT-X-ENDLIST" not in text
+    return bool(re.search(r'<MPD[^>]*\stype\s*=\s*["\']dynamic', text))
+
+
+def manifest(text: str) -> str:
+    """A DASH manifest without what differs from one answer to the next."""
+    text = re.sub(r"(?<!<)\?[^\"'<>\s]*", "", text)
+    return " ".join(_CHANGING.sub("", text).split())
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip()]

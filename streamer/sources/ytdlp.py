@@ -1,0 +1,131 @@
+"""yt-dlp, held to what is wanted of it: it finds videos, writes nothing, says nothing, and goes where it may."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from streamer.config import ConnectSettings
+from streamer.errors import AddressRefused, SourceUnreadable, SourceUnsupported
+from streamer.netguard import networks_of
+from streamer.sources.page_errors import as_source_error
+from streamer.sources.reach import Looks, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open yt-dlp, for one page of which `name` may be shown."""
+
+    name: str
+    reach: Reach
+    _made: Any
+    _module: ModuleType
+
+    def extract(self, url: str) -> dict[str, Any]:
+        """What yt-dlp says about a page or a list of them. Raises `SourceError`."""
+        try:
+            self.reach.check(url)
+            found = self._made.extract_info(url, download=False)
+        except AddressRefused:
+            raise
+        except Exception as error:  # its extractors raise anything where a site has changed
+            if self.reach.refused is not None:
+                self.reach.check(self.reach.refused)
+            raise as_source_error(error, self.name, self._module) from error
+        if not isinstance(found, dict):
+            raise SourceUnsupported(f"{self.name} is no page that yt-dlp finds a video in: give the video's address.")
+        return found
+
+    def cookies(self, url: str) -> str | None:
+        """The value of the Cookie header that goes with a request of `url`."""
+        return self._made.cookiejar.get_cookie_header(url) or None
+
+
+@contextmanager
+def session(
+    url: str, name: str, connect: ConnectSettings, *, flat: bool = False, items: str | None = None
+) -> Iterator[Session]:
+    """yt-dlp for the page at `url`; with `flat` it lists a playlist's videos without looking at them. `items` are
+    those wanted of a playlist (`1:2`).
+
+    Raises `SourceUnsupported` where yt-dlp is not installed, `SourceUnreadable` for a file of cookies that is none.
+    """
+    module = _yt_dlp(name)
+    reach = Reach(url, networks_of(connect.networks))
+    options: dict[str, Any] = {
+        "quiet": True,
+        "no_warnings": True,
+        "logger": _Silence(),
+        "color": "never",
+        "noprogress": True,
+        "cachedir": False,
+        "skip_download": True,
+        "noplaylist": True,
+        "check_formats": False,
+        "socket_timeout": connect.open_timeout_s,
+        "extractor_retries": 1,
+        "extract_flat": "in_playlist" if flat else False,
+        "playlist_items": items,
+        "lazy_playlist": True,
+        "format": lambda context: context["formats"][-1:],  # chosen later, among all
+    }
+    if connect.cookies is not None:
+        options["cookiefile"] = io.StringIO(_cookies(connect.cookies))  # as text: a file's name would be written to
+    try:
+        made = module.YoutubeDL(options)
+    except Exception as error:
+        raise as_source_error(error, name, module) from error
+    try:
+        made._request_director = made.build_request_director([_guarded(reach)])
+        yield Session(name, reach, made, module)
+    finally:
+        made.close()
+
+
+def _yt_dlp(name: str) -> ModuleType:
+    try:
+        import yt_dlp  # loads 40 MB of what most streams never need
+    except ImportError as error:
+        raise SourceUnsupported(
+            f"{name} is a page, which needs yt-dlp to be read: pip install 'affect-streamer[youtube]'."
+        ) from error
+    return yt_dlp  # type: ignore[no-any-return]
+
+
+def _cookies(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SourceUnreadable(f"the cookies {path} cannot be read ({reason}): check connect.cookies.") from error
+
+
+def _guarded(reach: Reach) -> type:
+    """yt-dlp's way to make requests, with each address looked at first, those of redirects too."""
+    from yt_dlp.networking._urllib import UrllibRH
+
+    class UrllibRHGuarded(UrllibRH):  # type: ignore[misc]  # untyped
+        def _create_instance(self, *args: Any, **options: Any) -> Any:
+            opener = super()._create_instance(*args, **options)
+            opener.add_handler(Looks(reach))
+            return opener
+
+    UrllibRHGuarded.__name__ = UrllibRH.__name__  # its name is how yt-dlp knows it
+    return UrllibRHGuarded
+
+
+class _Silence:
+    """A log that keeps nothing: what goes wrong is raised."""
+
+    def debug(self, message: str) -> None: ...
+
+    def info(self, message: str) -> None: ...
+
+    def warning(self, message: str) -> None: ...
+
+    def error(self, message: str) -> None: ...

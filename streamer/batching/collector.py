@@ -5,8 +5,8 @@ Pure: no thread, no lock, the time is passed in. `exchange.py` puts a lock aroun
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -15,45 +15,102 @@ from streamer.messages import Mode
 Name = TypeVar("Name", bound=Hashable)
 Item = TypeVar("Item")
 
+SEARCH_COST = 5
+"""What a frame costs beside its faces, in faces: a search takes about as long as aligning and embedding five."""
+CROWD_FACES = 8
+"""A frame that is likely to show more faces than that goes through the models alone where live frames may wait."""
+MOST_PASSED = 3
+"""Whoever waited while so many batches went by is put into the next, whatever the priorities."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item]):
+    """A frame: when it was offered, and since when it counts as old."""
+
+    item: Item
+    offered_s: float
+    born_s: float
+
 
 @dataclass(slots=True)
 class _Lane(Generic[Item]):
+    """`used` is the work its stream has had, on the clock of its priority; `passed` how many batches it waited."""
+
     mode: Mode
     capacity: int
-    queue: deque[tuple[float, Item]] = field(default_factory=deque)
+    priority: int
+    number: int
+    queue: deque[_Waiting[Item]] = field(default_factory=deque)
     ended: bool = False
+    faces: int = 0
+    used: int = 0
+    passed: int = 0
+
+    @property
+    def crowded(self) -> bool:
+        return self.faces > CROWD_FACES
+
+    @property
+    def overdue(self) -> bool:
+        return self.passed >= MOST_PASSED
 
 
 class Collector(Generic[Name, Item]):
     """Frames waiting, by stream, which whoever opens a lane names as it likes.
 
-    Live lanes: the newest frame wins, the oldest waiting one is given back as dropped. Archive lanes: a full lane
-    refuses, and whoever offers waits. A batch is due when it is full, when its oldest frame has waited
-    `max_wait_s`, or when no lane could deliver more (all full or ended). While archives are held back (what was made of
-    them before waits for the bus), batches are of live lanes alone.
+    Live lanes: the newest frame wins, the oldest waiting one is given back as dropped; one older than `late_s` (0:
+    never) when its turn comes is dropped too, see `late`. Archive lanes: a full lane refuses, and whoever offers
+    waits. A batch is due when it is full, when its oldest frame has waited `max_wait_s`, or when no lane could deliver
+    more (all full or ended). While archives are held back (what was made of them before waits for the bus), batches
+    are of live lanes alone.
+
+    Who comes into a batch where not all can: higher priorities first; within one, every stream has the same share of
+    the work, so that frames with many faces come less often than others when there is too much to do. A stream that
+    was passed over by `MOST_PASSED` batches gets a frame into the next one, the longest waiting first; such streams
+    take half of a batch at most.
+    While there are live lanes, frames that are likely to show a crowd come after the others of their priority, each in
+    a batch of its own, and `take_passing` lets the others by in the middle of it.
     """
 
-    def __init__(self, max_frames: int, max_wait_s: float) -> None:
+    def __init__(self, max_frames: int, max_wait_s: float, late_s: float = 0.0) -> None:
         self._max_frames = max_frames
         self._max_wait_s = max_wait_s
-        self._lanes: OrderedDict[Name, _Lane[Item]] = OrderedDict()
+        self._late_s = late_s
+        self._lanes: dict[Name, _Lane[Item]] = {}
+        self._used: dict[int, int] = {}  # by priority, where the stream served last stood: where newcomers begin
+        self._late: list[tuple[Name, Item]] = []
+        self._n_opened = 0
         self.archives_held = False
 
-    def open(self, stream: Name, mode: Mode, capacity: int) -> None:
+    def open(self, stream: Name, mode: Mode, capacity: int, priority: int = 0) -> None:
         """Begin a lane; a lane of that name must not exist."""
         if stream in self._lanes:
             raise ValueError(f"lane {stream!r} is already open")
-        self._lanes[stream] = _Lane(mode, max(1, capacity))
+        self._n_opened += 1
+        self._lanes[stream] = _Lane(mode, max(1, capacity), priority, self._n_opened)
+
+    def prioritise(self, stream: Name, priority: int) -> None:
+        """Serve the lane with another priority from the next batch on; a closed one is nobody's concern."""
+        lane = self._lanes.get(stream)
+        if lane is not None and lane.priority != priority:
+            lane.priority, lane.used = priority, self._used.get(priority, 0)
+
+    def expect(self, stream: Name, n_faces: int) -> None:
+        """The next frames of the lane are likely to show so many faces: as many as its last one did."""
+        lane = self._lanes.get(stream)
+        if lane is not None:
+            lane.faces = n_faces
 
     def has_room(self, stream: Name) -> bool:
         """Whether `offer` would take a frame without dropping one. A closed lane takes (and forgets) anything."""
         lane = self._lanes.get(stream)
         return lane is None or len(lane.queue) < lane.capacity
 
-    def offer(self, stream: Name, item: Item, now_s: float) -> Item | None:
+    def offer(self, stream: Name, item: Item, now_s: float, born_s: float | None = None) -> Item | None:
         """Queue a frame; returns the older frame a live lane dropped for it.
 
-        Raises `ValueError` on a full archive lane: ask `has_room` first.
+        `born_s` is when its packet arrived, on the same clock, where that is known. Raises `ValueError` on a full
+        archive lane: ask `has_room` first.
         """
         lane = self._lanes.get(stream)
         if lane is None or lane.ended:
@@ -62,8 +119,10 @@ class Collector(Generic[Name, Item]):
         if len(lane.queue) >= lane.capacity:
             if lane.mode == "archive":
                 raise ValueError(f"lane {stream!r} is full")
-            dropped = lane.queue.popleft()[1]
-        lane.queue.append((now_s, item))
+            dropped = lane.queue.popleft().item
+        if not lane.queue:
+            lane.used = max(lane.used, self._used.get(lane.priority, 0))  # nobody saves up while others work
+        lane.queue.append(_Waiting(item, now_s, now_s if born_s is None else born_s))
         return dropped
 
     def end(self, stream: Name) -> None:
@@ -74,7 +133,7 @@ class Collector(Generic[Name, Item]):
     def close(self, stream: Name) -> list[Item]:
         """Forget a lane; returns what was still waiting."""
         lane = self._lanes.pop(stream, None)
-        return [item for _, item in lane.queue] if lane else []
+        return [waiting.item for waiting in lane.queue] if lane else []
 
     def finished(self) -> list[Name]:
         """Ended lanes with nothing left to deliver."""
@@ -90,25 +149,80 @@ class Collector(Generic[Name, Item]):
         can_grow = any(not lane.ended and len(lane.queue) < lane.capacity for lane in able)
         if n_waiting >= self._max_frames or not can_grow:
             return 0.0
-        oldest_s = min(lane.queue[0][0] for lane in waiting)
+        oldest_s = min(lane.queue[0].offered_s for lane in waiting)
         return max(0.0, oldest_s + self._max_wait_s - now_s)
 
-    def take(self) -> Sequence[tuple[Name, Item]]:
-        """The next batch: one frame of each stream in turn until it is full; a stream's frames keep their order."""
+    def take(self, now_s: float | None = None) -> Sequence[tuple[Name, Item]]:
+        """The next batch; a stream's frames keep their order. Without a time no frame is late."""
+        self._drop_late(now_s)
+        waiting = dict(self._waiting())
+        apart = any(lane.mode == "live" for lane in self._lanes.values())
         batch: list[tuple[Name, Item]] = []
-        while len(batch) < self._max_frames:
-            took = False
-            for name in list(self._lanes):
-                if len(batch) >= self._max_frames:
-                    break
-                lane = self._lanes[name]
-                if lane.queue and self._may_give(lane):
-                    batch.append((name, lane.queue.popleft()[1]))
-                    self._lanes.move_to_end(name)  # whoever was served waits longest next time
-                    took = True
-            if not took:
+        for name in self._in_turn(waiting, apart):
+            if apart and waiting[name].crowded:
+                if batch:
+                    continue
+                batch.append((name, self._pop(waiting[name])))
                 break
+            batch.append((name, self._pop(waiting[name])))
+        for name, lane in waiting.items():
+            lane.passed = 0 if any(served == name for served, _ in batch) else lane.passed + 1
         return batch
+
+    def take_passing(self, besides: Collection[Name], now_s: float | None = None) -> Sequence[tuple[Name, Item]]:
+        """Frames that need not wait until the present batch, of the lanes `besides`, is done: live ones, no crowds."""
+        self._drop_late(now_s)
+        waiting = {
+            name: lane
+            for name, lane in self._waiting()
+            if lane.mode == "live" and not lane.crowded and name not in besides
+        }
+        batch: list[tuple[Name, Item]] = []
+        for name in self._in_turn(waiting, apart=False):
+            batch.append((name, self._pop(waiting[name])))
+            waiting[name].passed = 0
+        return batch
+
+    def late(self) -> Sequence[tuple[Name, Item]]:
+        """The frames that were dropped for being late since this was asked last."""
+        dropped, self._late = self._late, []
+        return dropped
+
+    def _in_turn(self, lanes: dict[Name, _Lane[Item]], apart: bool) -> Iterator[Name]:
+        """Whose frame comes next, until a batch is full. The caller takes it before asking on."""
+        for n in range(self._max_frames):
+            able = [name for name, lane in lanes.items() if lane.queue and not (n and apart and lane.crowded)]
+            if not able:
+                return
+            pressing = n < max(1, self._max_frames // 2)
+
+            def rank(name: Name, pressing: bool = pressing) -> tuple[int, int, bool, int, int]:
+                lane = lanes[name]
+                return (
+                    -lane.passed if pressing and lane.overdue else 0,
+                    -lane.priority,
+                    apart and lane.crowded,
+                    lane.used,
+                    lane.number,
+                )
+
+            yield min(able, key=rank)
+
+    def _pop(self, lane: _Lane[Item]) -> Item:
+        self._used[lane.priority] = max(self._used.get(lane.priority, 0), lane.used)
+        lane.used += SEARCH_COST + lane.faces
+        lane.passed = 0
+        return lane.queue.popleft().item
+
+    def _drop_late(self, now_s: float | None) -> None:
+        if now_s is None or self._late_s <= 0:
+            return
+        for name, lane in self._lanes.items():
+            while lane.mode == "live" and lane.queue and now_s - lane.queue[0].born_s > self._late_s:
+                self._late.append((name, lane.queue.popleft().item))
+
+    def _waiting(self) -> Iterator[tuple[Name, _Lane[Item]]]:
+        return ((name, lane) for name, lane in self._lanes.items() if lane.queue and self._may_give(lane))
 
     def _may_give(self, lane: _Lane[Item]) -> bool:
         return not (self.archives_held and lane.mode == "archive")

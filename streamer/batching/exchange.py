@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Generic
 
 from streamer.batching.collector import Collector, Item, Name
@@ -20,21 +20,32 @@ class Exchange(Generic[Name, Item]):
         self._changed = threading.Condition()
         self._interrupted = False
 
-    def open(self, stream: Name, mode: Mode, capacity: int) -> None:
-        """Begin a lane."""
+    def open(self, stream: Name, mode: Mode, capacity: int, priority: int = 0) -> None:
+        """Begin a lane. Of frames that compete, those of a higher `priority` go first."""
         with self._changed:
-            self._collector.open(stream, mode, capacity)
+            self._collector.open(stream, mode, capacity, priority)
 
-    def put(self, stream: Name, item: Item, mode: Mode) -> Item | None:
+    def prioritise(self, stream: Name, priority: int) -> None:
+        """Change a lane's priority, from the next batch on."""
+        with self._changed:
+            self._collector.prioritise(stream, priority)
+
+    def expect(self, stream: Name, n_faces: int) -> None:
+        """How many faces the lane's last frame showed: the next ones will cost about as much."""
+        with self._changed:
+            self._collector.expect(stream, n_faces)
+
+    def put(self, stream: Name, item: Item, mode: Mode, born_s: float | None = None) -> Item | None:
         """Offer a frame from a decoder thread: archive waits for room, live drops the oldest and returns it.
 
+        `born_s` is when its packet arrived, on the monotonic clock: what makes a live frame late is its age since then.
         Returns `item` itself when the lane is not open (any more).
         """
         with self._changed:
             # A closed lane has room for anything and forgets it, so nobody waits for a lane that is gone.
             while mode == "archive" and not self._collector.has_room(stream):
                 self._changed.wait()
-            dropped = self._collector.offer(stream, item, self._clock.monotonic_s())
+            dropped = self._collector.offer(stream, item, self._clock.monotonic_s(), born_s)
             self._changed.notify_all()
             return dropped
 
@@ -70,7 +81,7 @@ class Exchange(Generic[Name, Item]):
                 due_s = self._collector.due_in_s(now_s)
                 finished = self._collector.finished()
                 if due_s == 0.0:
-                    batch = self._collector.take()
+                    batch = self._collector.take(now_s)
                     self._changed.notify_all()
                     return batch, self._collector.finished()
                 if finished or self._interrupted or now_s >= deadline_s:
@@ -78,3 +89,13 @@ class Exchange(Generic[Name, Item]):
                     return (), finished
                 wait_s = deadline_s - now_s if due_s is None else min(due_s, deadline_s - now_s)
                 self._changed.wait(wait_s)
+
+    def take_passing(self, besides: Collection[Name]) -> Sequence[tuple[Name, Item]]:
+        """What waits of other live streams than those whose batch is being worked on, without waiting for more."""
+        with self._changed:
+            return self._collector.take_passing(besides, self._clock.monotonic_s())
+
+    def late(self) -> Sequence[tuple[Name, Item]]:
+        """The frames dropped for being late since this was asked last, to be counted."""
+        with self._changed:
+            return self._collector.late()

@@ -21,11 +21,11 @@ Answer = TypeVar("Answer")
 
 SCENE_CELLS = (160, 90)
 """A scene is looked at in cells: its first plane averaged down by halves to at least so many across and down."""
-SCENE_LEVELS = 6
+SCENE_LEVELS = 12
 """Grey levels, of 256, by which one cell may change while the scene counts as still. See docs/decisions/gates.md."""
 FACE_CELLS = 28
 """... and a face's crop at least so many each way."""
-FACE_LEVELS = 12
+FACE_LEVELS = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import threading
 
 from streamer.batching.collector import Collector
 from streamer.batching.exchange import Exchange
-from streamer.clock import SystemClock
+from streamer.clock import FakeClock, SystemClock
 
 
 def exchange(max_frames: int = 4) -> Exchange[str, int]:
@@ -70,3 +70,39 @@ def test_a_lane_that_ends_is_told_of_until_it_is_closed() -> None:
     assert lanes.take(5.0) == ((), ["a"])
     lanes.close("a")
     assert lanes.take(0.0) == ((), [])
+
+
+def test_frames_that_came_too_late_are_dropped_and_told_of_once() -> None:
+    clock = FakeClock(10.0)
+    lanes: Exchange[str, int] = Exchange(Collector(4, 0.001, late_s=1.0), clock)
+    lanes.open("a", "live", 4)
+    lanes.put("a", 1, "live", born_s=8.9)
+    lanes.put("a", 2, "live", born_s=9.5)
+    clock.advance(0.1)
+    assert lanes.take(0.0) == ([("a", 2)], [])
+    assert lanes.late() == [("a", 1)]
+    assert lanes.late() == []
+
+
+def test_a_batch_of_late_frames_alone_is_empty() -> None:
+    clock = FakeClock(10.0)
+    lanes: Exchange[str, int] = Exchange(Collector(4, 0.001, late_s=1.0), clock)
+    lanes.open("a", "live", 4)
+    lanes.put("a", 1, "live", born_s=8.0)
+    clock.advance(0.1)
+    assert lanes.take(60.0) == ([], [])
+    assert lanes.late() == [("a", 1)]
+
+
+def test_others_pass_while_a_crowd_is_worked_on() -> None:
+    lanes = exchange()
+    lanes.open("crowd", "live", 2)
+    lanes.open("a", "live", 2, priority=1)
+    lanes.expect("crowd", 20)
+    lanes.put("crowd", 1, "live")
+    assert lanes.take(5.0) == ([("crowd", 1)], [])
+    lanes.put("crowd", 2, "live")
+    lanes.put("a", 3, "live")
+    lanes.prioritise("a", 0)
+    assert lanes.take_passing({"crowd"}) == [("a", 3)]
+    assert lanes.take(5.0) == ([("crowd", 2)], [])

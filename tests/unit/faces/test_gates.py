@@ -49,7 +49,7 @@ def test_a_change_of_one_small_place_is_seen_where_the_mean_hardly_moves() -> No
 
 
 def test_noise_of_single_pixels_is_no_change() -> None:
-    noise = np.random.default_rng(1).integers(-4, 5, (360, 640))
+    noise = np.random.default_rng(1).integers(-12, 13, (360, 640))
     assert picture((grey(100) + noise).astype(np.uint8)).is_like(picture(grey(100)), SCENE_LEVELS)
 
 
@@ -87,7 +87,7 @@ def test_a_mouth_that_opens_changes_a_face() -> None:
     changed[90:98, 48:64] = 160
     assert look_at_face(crop).cells.shape == (28, 28, 3)
     assert not look_at_face(changed).is_like(look_at_face(crop), FACE_LEVELS)
-    noise = np.random.default_rng(2).integers(-6, 7, crop.shape)
+    noise = np.random.default_rng(2).integers(-12, 13, crop.shape)
     assert look_at_face((crop + noise).astype(np.uint8)).is_like(look_at_face(crop), FACE_LEVELS)
 
 

@@ -25,6 +25,7 @@ _DEFAULT_RATE = Fraction(25)
 _MAX_RATE = 1000
 _MAX_STEP_S = 10
 """A longer duration of a single frame is not believed."""
+_LEAST_WRAP_S = 4 * MAX_GAP_S
 _UNITS_PER_STEP = 64
 _COUNTS_KEPT = 4
 _NEAR = 2
@@ -156,7 +157,7 @@ class MediaClock:
             return back
         elapsed = self._elapsed(arrival_s)
         limit = self._limit(due, elapsed)
-        for wrap in (0, *(tick << bits for bits in WRAP_BITS)):
+        for wrap in (0, *self._wraps()):
             if 0 < ahead + wrap <= limit:
                 self._zero += wrap
                 return self._regular(ahead + wrap, moved)
@@ -191,6 +192,11 @@ class MediaClock:
         self._zero = self.media_units + step - pts * self.units_per_tick
         self._slack, self._steady = 0, False
         return step
+
+    def _wraps(self) -> list[int]:
+        """Units after which a counter runs over; where that is a matter of hours at most, no source does so."""
+        wraps = (self.units_per_tick << bits for bits in WRAP_BITS)
+        return [wrap for wrap in wraps if wrap > self._units(_LEAST_WRAP_S)]
 
     def _limit(self, due: int, elapsed: Elapsed | None) -> int:
         """The longest step forward that is taken for time."""

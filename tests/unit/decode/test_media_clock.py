@@ -51,7 +51,7 @@ def test_a_counter_that_wraps_loses_no_time(before_the_end: int, steps: list[int
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 20)), min_size=1, max_size=6))
 @settings(derandomize=True, deadline=None)
 def test_each_reset_is_a_segment_that_starts_one_frame_later(runs: list[tuple[int, int]]) -> None:
-    """Runs of frames 3600 ticks apart, each run starting where it likes, more than a frame before the end of the last."""
+    """Runs of frames 3600 ticks apart, each starting anywhere more than a frame before the end of the last."""
     clock = MediaClock(TICKS, 3600)
     end = None
     n = 0

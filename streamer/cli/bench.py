@@ -83,6 +83,38 @@ def tracking(n_scenes: int, seed: int, folder: Path | None, as_json: bool) -> No
     _give(result, json.dumps(result, indent=2), folder, as_json)
 
 
+@bench.command(epilog="\b\nExample:\n  streamer bench gates --clip face.mp4 --out bench-output")
+@click.option(
+    "--clip",
+    "chosen",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A video, or a folder of them; may be given again.  [default: the sample clip]",
+)
+@click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Passes; the median of their CPU is given.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write gates.json here.")
+@config_option
+@json_option
+def gates(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """What the gates save, beside how far labels agree with a run that works on every frame."""
+    from streamer.bench import gates as program
+
+    config = settings(config_path)
+    if folder is not None:
+        folder_for_output(folder)
+    clips: list[Path] = []
+    for path in chosen:
+        if not path.exists():
+            raise UsageError(f"there is no clip {path}")
+        clips += program.clips_in(path) if path.is_dir() else [path]
+    ensure_models(config, offline=False, quiet=as_json)
+    with tempfile.TemporaryDirectory(prefix="affect-streamer-gates-") as place:
+        sample = fetch_sample(progress=lambda text: click.echo(text, err=True))
+        clips = [*(clips or [sample]), program.held(sample, Path(place))]
+        result = program.run(clips, config, repeats=repeats, tell=lambda text: click.echo(text, err=True))
+    _give(result, program.table(result), folder, as_json)
+
+
 @bench.command(epilog="\b\nExample:\n  streamer bench restore --bus kafka://localhost:9092 --out bench-output")
 @bus_option
 @config_option

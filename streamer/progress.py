@@ -16,7 +16,17 @@ from rich.text import Text
 from streamer.messages import SourceResult
 
 ProgressState = Literal[
-    "waiting", "connecting", "live", "stalled", "backing_off", "ended", "failed", "running", "done", "interrupted"
+    "waiting",
+    "paused",
+    "connecting",
+    "live",
+    "stalled",
+    "backing_off",
+    "ended",
+    "failed",
+    "running",
+    "done",
+    "interrupted",
 ]
 REFRESH_PER_S = 4
 MAX_ROWS = 30
@@ -52,13 +62,14 @@ class StreamProgress:
 
 
 class ProgressDisplay:
-    """The live table. On anything but a terminal it prints nothing at all, and every call does nothing.
+    """The live table. On anything but a terminal there is none, and every call but `say` does nothing.
 
     Owned by one thread; rich redraws from one of its own, at most `REFRESH_PER_S` times a second.
     """
 
     def __init__(self, console: Console, *, enabled: bool = True) -> None:
         self._rows: dict[str, StreamProgress] = {}
+        self._console = console
         self._live: Live | None = None
         if enabled and console.is_terminal and not console.is_dumb_terminal:
             self._live = Live(
@@ -82,6 +93,10 @@ class ProgressDisplay:
         """Take the newest counts; streams not named keep their last. Shown at the next redraw."""
         # A new dictionary, so that the redrawing thread never walks one that changes.
         self._rows = {**self._rows, **{row.stream: row for row in streams}}
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above the table, or where there would be one; from any thread."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Remove the table and give the terminal back; may be called twice."""

@@ -13,13 +13,15 @@ from rich.console import Console
 from streamer import log
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
+from streamer.cli.frame_options import frame_options
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.cli.serving import served_at, serving
 from streamer.config import Config
 from streamer.errors import SourceError, UsageError
 from streamer.messages import SourceResult
 from streamer.progress import ProgressDisplay, summary, unfinished
-from streamer.sources import Source, parse_all, redacted
+from streamer.sources import Source, expand_pages, parse_all, redacted
 from streamer.worker.supervisor import RunOutcome, Supervisor
 
 
@@ -28,10 +30,12 @@ from streamer.worker.supervisor import RunOutcome, Supervisor
 Examples:
   streamer run talk.mp4 --report report.html
   streamer run recordings/ --bus kafka://localhost:9092
-  streamer run door=0 lobby.mp4 --mode live
+  streamer run door=rtsp://camera-1/live lobby=0 --sample-fps 5
+  streamer run yard=rtsp://camera-7/live --keyframes-only --max-faces 3 --control 9180
 """
 )
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
+@frame_options
 @bus_option
 @config_option
 @click.option(
@@ -62,6 +66,12 @@ Examples:
 @click.option(
     "--children", type=click.IntRange(min=0), metavar="N", help="Worker processes; 0 is one a core.  [default: 0]"
 )
+@click.option(
+    "--control",
+    metavar="[HOST:]PORT",
+    help="Show streams and metrics, and take changes, over HTTP at this address of the machine; port 0 has the system "
+    "choose one. The run then lasts until it is interrupted.  [default: off]",
+)
 @click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
 @click.option("--quiet", is_flag=True, help="No progress display and no summary; errors are told still.")
 @click.option(
@@ -81,6 +91,10 @@ def run(
     detector: str | None,
     head: str | None,
     precision: str | None,
+    sample_fps: float | None,
+    keyframes_only: bool | None,
+    max_faces: int | None,
+    control: str | None,
     run_name: str | None,
     report_path: Path | None,
     children: int | None,
@@ -91,8 +105,9 @@ def run(
 ) -> int:
     """Watch SOURCEs and publish what their faces express.
 
-    A SOURCE is a video file, a folder or glob of them, a folder of images, a webcam number, an http(s) address of
-    a file, or testsrc://. Write NAME=SOURCE to choose the stream's name.
+    A SOURCE is a video file, a folder or glob of them, a folder of images, a webcam number, a camera's or web stream's
+    address, a page with a video, or testsrc://. Write NAME=SOURCE to choose the stream's name. Cameras and web streams
+    are opened again whenever they are gone, until Ctrl-C.
     """
     config = settings(
         config_path,
@@ -104,6 +119,10 @@ def run(
         models__head=head,
         models__precision=precision,
         worker__children=children,
+        frames__sample_fps=sample_fps,
+        frames__keyframes_only=keyframes_only,
+        frames__max_faces=max_faces,
+        control__address=control,
     )
     outcome = run_config(config, run_name, report_path, offline=offline, quiet=quiet or as_json, log_level=log_level)
     if as_json:
@@ -127,9 +146,10 @@ def run_config(
     log_level: log.Level = "error",
 ) -> RunOutcome:
     """Run the sources of `config` to their end; write the report when asked to."""
-    if not config.sources:
+    if not config.sources and not config.control.address:
         raise UsageError("name at least one SOURCE, on the command line or under `sources` in the configuration")
     log.configure(log_level)
+    served = served_at(config)
     chosen, unusable = _sources(config)
     if report_path is not None:
         _check_writable(report_path)
@@ -138,7 +158,18 @@ def run_config(
     try:
         bus.ensure_topics(topics(config.topics).all())
         with ProgressDisplay(Console(stderr=True), enabled=not quiet) as display:
-            outcome = Supervisor(config, chosen, bus, run=run_name, show=display.update, log_level=log_level).run()
+            supervisor = Supervisor(
+                config,
+                chosen,
+                bus,
+                run=run_name,
+                show=display.update,
+                say=lambda sentence, wrong: display.say(f"streamer: {sentence}") if wrong or not quiet else None,
+                controlled=served is not None,
+                log_level=log_level,
+            )
+            with serving(served, supervisor.control, lambda url: display.say(f"streamer: control at {url}")):
+                outcome = supervisor.run()
         outcome = replace(outcome, results=(*unusable, *outcome.results))
         if outcome.fatal is not None:
             raise outcome.fatal
@@ -160,13 +191,25 @@ def _sources(config: Config) -> tuple[list[Source], list[SourceResult]]:
             parse_all([text], config.mode)
             usable.append(text)
         except SourceError as error:
-            name = redacted(text)
-            unusable.append(
-                SourceResult(
-                    stream=name, source=name, state="failed", mode="archive", cause=error.cause, message=str(error)
-                )
-            )
-    return parse_all(usable, config.mode), unusable
+            unusable.append(_unusable(redacted(text), redacted(text), error))
+    found = parse_all(usable, config.mode)
+    try:
+        return expand_pages(found, config.connect), unusable
+    except SourceError:  # which of them it is, is to be told
+        good: list[Source] = []
+        for source in found:
+            try:
+                expand_pages([source], config.connect)
+                good.append(source)
+            except SourceError as error:
+                unusable.append(_unusable(source.stream, source.name, error))
+        return expand_pages(good, config.connect), unusable
+
+
+def _unusable(stream: str, name: str, error: SourceError) -> SourceResult:
+    return SourceResult(
+        stream=stream, source=name, state="failed", mode="archive", cause=error.cause, message=str(error)
+    )
 
 
 def exit_code(outcome: RunOutcome) -> int:

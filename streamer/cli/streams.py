@@ -18,6 +18,7 @@ from streamer.bus.open import open_bus
 from streamer.bus.protocol import Bus, Incoming, Outgoing
 from streamer.bus.read import drain
 from streamer.bus.topics import key_of, partition_of, topics
+from streamer.cli.frame_options import stream_frame_options
 from streamer.cli.options import bus_option, config_option, json_option, settings
 from streamer.cli.stream_lines import as_json as flat
 from streamer.cli.stream_lines import header, line, row
@@ -39,9 +40,6 @@ HEARD_S = 180.0
 """Statuses older than this are no news of a stream: every owner repeats them far more often."""
 POLL_S = 0.2
 
-fps_option = click.option(
-    "--fps", type=click.FloatRange(min=0), metavar="F", help="Frames a second to analyse; 0 is every one.  [default: 0]"
-)
 model_option = click.option("--model", metavar="NAME", help="Expression model; `default` is the worker's own.")
 priority_option = click.option(
     "--priority", type=int, metavar="N", help="Higher ones run first where room is short.  [default: 0]"
@@ -64,12 +62,13 @@ def streams() -> None:
 Examples:
   streamer streams add door=http://camera-1/stream lobby=http://camera-2/stream --fps 5
   streamer streams add test=testsrc://640x360@25 --priority 1 --bus kafka://localhost:9092
+  streamer streams add yard=rtsp://camera-7/slow --keyframes-only --max-faces 3
 """
 )
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=SOURCE...")
 @bus_option
 @config_option
-@fps_option
+@stream_frame_options
 @priority_option
 @model_option
 @click.option("--paused", is_flag=True, help="Define it only: `resume` has it watched.")
@@ -80,6 +79,8 @@ def add(
     bus: str | None,
     config_path: Path | None,
     fps: float | None,
+    keyframes_only: bool | None,
+    max_faces: int | None,
     priority: int | None,
     model: str | None,
     paused: bool,
@@ -99,6 +100,8 @@ def add(
                 source=source,
                 model=_model(model),
                 sample_fps=fps or None,
+                keyframes_only=keyframes_only,
+                max_faces=max_faces,
                 priority=priority or 0,
                 paused=paused,
                 repeat=repeat,
@@ -113,15 +116,16 @@ def add(
 @streams.command(
     "set",
     epilog="""\b
-Example:
+Examples:
   streamer streams set door lobby --fps 2 --priority 5
+  streamer streams set yard --every-frame --max-faces 0
 """,
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @bus_option
 @config_option
 @click.option("--source", metavar="SOURCE", help="Read it from elsewhere.")
-@fps_option
+@stream_frame_options
 @priority_option
 @model_option
 @click.option("--repeat/--no-repeat", default=None, help="Whether a file begins again when it has ended.")
@@ -132,6 +136,8 @@ def set_(
     config_path: Path | None,
     source: str | None,
     fps: float | None,
+    keyframes_only: bool | None,
+    max_faces: int | None,
     priority: int | None,
     model: str | None,
     repeat: bool | None,
@@ -143,6 +149,10 @@ def set_(
         changes["source"] = _address(source)
     if fps is not None:
         changes["sample_fps"] = fps or None
+    if keyframes_only is not None:
+        changes["keyframes_only"] = keyframes_only
+    if max_faces is not None:
+        changes["max_faces"] = max_faces
     if priority is not None:
         changes["priority"] = priority
     if model is not None:
@@ -150,7 +160,9 @@ def set_(
     if repeat is not None:
         changes["repeat"] = repeat
     if not changes:
-        raise UsageError("nothing is to change: give --source, --fps, --priority, --model or --repeat")
+        raise UsageError(
+            "nothing is to change: give --source, --fps, --keyframes-only, --max-faces, --priority, --model or --repeat"
+        )
     _change(settings(config_path, bus=bus), names, changes, "changed", as_json=as_json)
 
 

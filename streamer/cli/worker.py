@@ -11,6 +11,7 @@ from streamer import log
 from streamer.bus.open import open_bus
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, settings
+from streamer.cli.serving import served_at, serving
 from streamer.config import Config
 from streamer.errors import UsageError
 from streamer.source import is_stream_id, redacted
@@ -22,7 +23,7 @@ from streamer.worker.spools import Spools
     epilog="""\b
 Examples:
   streamer worker --bus kafka://localhost:9092
-  streamer worker --config worker.yaml --name front-desk
+  streamer worker --config worker.yaml --name front-desk --control 9180
 """
 )
 @bus_option
@@ -33,6 +34,11 @@ Examples:
 )
 @click.option(
     "--max-streams", type=click.IntRange(min=0), metavar="N", help="Live streams at once; 0 is by the children."
+)
+@click.option(
+    "--control",
+    metavar="[HOST:]PORT",
+    help="Show streams and metrics, and take changes for the fleet, over HTTP at this address.  [default: off]",
 )
 @click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
 @click.option(
@@ -49,6 +55,7 @@ def worker(
     name: str | None,
     children: int | None,
     max_streams: int | None,
+    control: str | None,
     offline: bool,
     log_level: log.Level,
     as_json: bool,
@@ -57,8 +64,16 @@ def worker(
 
     Streams are added with `streamer streams add`, archive work with `streamer jobs submit`.
     """
-    config = settings(config_path, bus=bus, fleet__name=name, worker__children=children, fleet__max_streams=max_streams)
+    config = settings(
+        config_path,
+        bus=bus,
+        fleet__name=name,
+        worker__children=children,
+        fleet__max_streams=max_streams,
+        control__address=control,
+    )
     _check(config)
+    served = served_at(config)
     log_format: log.Format = "json" if as_json else "console"
     log.configure(log_level, log_format)
     called = config.fleet.name or platform.node().partition(".")[0] or "worker"
@@ -72,7 +87,9 @@ def worker(
         opened = open_bus(config.bus, settings=config.topics)
         log.info("worker.begins", worker=called, bus=redacted(config.bus))
         try:
-            FleetWorker(config, opened, called, spools, log_level=log_level, log_format=log_format).run()
+            one = FleetWorker(config, opened, called, spools, log_level=log_level, log_format=log_format)
+            with serving(served, one.control, lambda url: log.info("control.listens", url=url)):
+                one.run()
         finally:
             opened.close()
     return 0

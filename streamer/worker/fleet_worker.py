@@ -21,14 +21,18 @@ from streamer.errors import BusFull, ModelError, StreamerError
 from streamer.fleet.capacity import Capacity
 from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
+from streamer.metrics import Metrics
+from streamer.worker.asking import Asked, Asking
 from streamer.worker.books import Books
 from streamer.worker.children import Children, Event
 from streamer.worker.crew import Crew
 from streamer.worker.desk import Desk, Done
+from streamer.worker.fleet_control import FleetControl
 from streamer.worker.follower import Follower
 from streamer.worker.job_duty import JobDuty
 from streamer.worker.link import Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.membership import Assigned, Joined, Lost, Membership, Records, Revoked
+from streamer.worker.meters import Meters
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order
 from streamer.worker.signals import signals_to
@@ -46,7 +50,9 @@ KILLED_WITHIN_S = 10.0
 
 
 class FleetWorker:
-    """Runs until `interrupt` (also SIGINT and SIGTERM), then hands everything over; a second call ends at once."""
+    """Runs until `interrupt` (also SIGINT and SIGTERM), then hands everything over; a second call ends at once.
+
+    `control` may be asked by any thread while it runs."""
 
     def __init__(
         self,
@@ -99,6 +105,17 @@ class FleetWorker:
             name,
             Capacity(fleet.max_streams or slots, fleet.max_fps, fleet.host_streams),
             StartGate(fleet.host_starts, fleet.starts_per_s),
+        )
+        self._meters = Meters(Metrics(), self._clock)
+        self.control = FleetControl(
+            config,
+            Asking(self._children.post),
+            self._meters.metrics,
+            self._desk,
+            self._streams.table,
+            lambda stream: self._views.get(stream),
+            lambda: len(self._children),
+            self._live_run,
         )
         self._jobs = JobDuty(
             config,
@@ -195,6 +212,7 @@ class FleetWorker:
         """What is done now and then."""
         self._crew.end_the_hung()
         self._crew.dismiss_the_spare()
+        self._meters.keep({wanted.stream for wanted in self._streams.table.all()})
         self._views = {work: view for work, view in self._views.items() if work in self._crew.orders}
         self._books.keep(self._stages)
         names = topics(self._config.topics)
@@ -216,6 +234,8 @@ class FleetWorker:
         match event:
             case Done():
                 event.then()
+            case Asked():
+                event.answer()
             case Records(topic=topic) if topic == names.jobs_status.name:
                 self._jobs.take_statuses(event)
             case Records(topic=topic):
@@ -252,6 +272,7 @@ class FleetWorker:
             view = StreamView(order.source, "", self._clock.wall_s())
             self._views[order.work] = view
         view.placed(restarts)
+        self._meters.placed(order, restarts)
 
     def ready(self, message: Ready) -> None:
         self._books.precision(message.precision)
@@ -260,6 +281,7 @@ class FleetWorker:
     def opened(self, order: Order, message: Opened) -> None:
         view = self._views[order.work]
         view.opened(message)
+        self._meters.opened(order, message)
         self._books.note(view)
         if order.job is None:
             self._streams.opened(order, message)
@@ -267,6 +289,7 @@ class FleetWorker:
     def ticked(self, child: int, message: Tick) -> None:
         now_s = self._clock.monotonic_s()
         self._stages.tell(child, message.stage_s)
+        self._meters.ticked(child, message)
         if message.bus_away_s or message.discarded:
             log.info("bus.behind", child=child, away_s=message.bus_away_s, waiting=message.waiting)
         for tick in message.streams:
@@ -276,9 +299,12 @@ class FleetWorker:
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         log.info("source.gone", stream=order.work, cause=message.cause, reason=message.message)
+        self._views[order.work].gone(message.cause, message.message)
         self._streams.source_gone(order, message)
 
     def ended(self, order: Order, message: Ended) -> None:
+        wanted = self._streams.table.get(order.work)
+        self._meters.ended(order, message.result, "paused" if wanted and wanted.definition.paused else None)
         view = self._views.pop(order.work, None)
         if view is not None:
             view.ended(message, self._clock.wall_s())
@@ -290,6 +316,7 @@ class FleetWorker:
 
     def child_died(self, child: int) -> None:
         self._stages.died(child)
+        self._meters.child_died(child)
         if self._crew.ending:  # no other child takes up what it was to hand over
             for work in self._crew.works_of(child):
                 self._crew.abandon(work)

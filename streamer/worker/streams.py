@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from streamer.messages import RunState, SourceResult
-from streamer.progress import StreamProgress
+from streamer.progress import ProgressState, StreamProgress
 from streamer.source import Source
 from streamer.worker.link import Ended, Opened, StreamTick
 
@@ -27,22 +27,37 @@ class StreamView:
             stream=source.stream, source=source.name, state="running", mode=source.mode, started_s=wall_s
         )
         self._last_tick: tuple[float, StreamTick] | None = None
+        self.frame_age_s: float | None = None
 
     def placed(self, restarts: int) -> None:
         """A child was asked to take it; `restarts` have died under it."""
+        self._last_tick = None
         self._show(state="connecting", message="resuming" if restarts else None)
-        self._note(restarts=restarts)
+        self._note(state="running", cause=None, message=None, finished_s=None, restarts=restarts)
 
     def opened(self, message: Opened) -> None:
         """The source is open."""
         self.run = message.run
-        self._show(state="running", duration_s=message.duration_s, message=None)
+        state: ProgressState = "live" if self.source.mode == "live" else "running"
+        self._show(state=state, duration_s=message.duration_s, message=None)
         self._note(
+            cause=None,
+            message=None,
             session=message.session,
             width=message.width,
             height=message.height,
             duration_s=message.duration_s or 0.0,
         )
+
+    def gone(self, cause: str, message: str) -> None:
+        """Its source went away, or is not there yet; it is tried again."""
+        self._show(state="stalled" if cause == "stalled" else "backing_off", message=message, fps=0.0, speed=0.0)
+        self._note(cause=cause, message=message)
+
+    def held(self, state: Literal["waiting", "paused"], message: str | None = None) -> None:
+        """It is not read for now."""
+        self.frame_age_s = None
+        self._show(state=state, message=message, fps=0.0, speed=0.0)
 
     def ticked(self, tick: StreamTick, now_s: float) -> None:
         """How far it is, at `now_s` of the monotonic clock."""
@@ -54,6 +69,9 @@ class StreamView:
                     speed=max(0.0, (tick.media_time_s - then.media_time_s) / (now_s - then_s)),
                 )
         self._last_tick = (now_s, tick)
+        self.frame_age_s = tick.frame_age_s
+        if self.source.mode == "live":
+            self._show(state=tick.state)
         self._show(
             position_s=tick.media_time_s,
             decoded=tick.decoded,
@@ -80,6 +98,7 @@ class StreamView:
             finished_s=wall_s,
             restarts=self.result.restarts,
         )
+        self.frame_age_s = None
         self._show_the_end("already on this bus: nothing to do" if message.already_done else message.result.message)
 
     def as_recorded(self, result: SourceResult) -> None:

@@ -1,6 +1,8 @@
 """One invocation of `streamer run`: takes its sources to their end by a crew of child processes.
 
-It loads neither PyAV nor OpenCV nor an engine, so nothing that a hostile video does to a decoder happens here.
+Live sources that go on while nobody looks have no end: they are opened again whenever they are gone, until the run is
+interrupted. Neither PyAV nor OpenCV nor an engine is loaded, so nothing that a hostile video does to a decoder happens
+here.
 """
 
 from __future__ import annotations
@@ -10,28 +12,36 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from streamer import log
 from streamer.bus.protocol import Bus, Placed
+from streamer.bus.topics import partition_of
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
-from streamer.errors import BusError, BusUnavailable, StreamerError
+from streamer.errors import BusError, ModelError, StreamerError
+from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
 from streamer.messages import SourceResult
+from streamer.metrics import Metrics
 from streamer.progress import StreamProgress
 from streamer.source import Source
+from streamer.worker.asking import Asked, Asking
 from streamer.worker.children import Children, Event
 from streamer.worker.claims import claim
 from streamer.worker.crew import Crew
 from streamer.worker.link import Drain, Ended, Opened, Ready, SourceGone, Stop, Tick
-from streamer.worker.orders import Order, claimed
+from streamer.worker.meters import Meters
+from streamer.worker.orders import Order
+from streamer.worker.run_control import RunControl
+from streamer.worker.run_streams import RunStreams, goes_on, wanted_of
 from streamer.worker.runs import RunBook
+from streamer.worker.sentences import Sentences
 from streamer.worker.signals import signals_to
 from streamer.worker.streams import StageTotals, StreamView
 
 SHOW_INTERVAL_S = 0.25
 MAINTENANCE_INTERVAL_S = 10.0
-CLAIM_AGAIN_S = 1.0
 KILLED_WITHIN_S = 10.0
 
 
@@ -55,7 +65,12 @@ class RunOutcome:
 
 
 class Supervisor:
-    """Runs sources to their end. `run` blocks; `interrupt` (also SIGINT and SIGTERM) drains and returns."""
+    """Runs sources to their end. `run` blocks; `interrupt` (also SIGINT and SIGTERM) drains and returns.
+
+    `say` is called with a sentence when a source is gone or back, and with whether somebody has to put something right.
+    With `controlled` the run lasts until it is interrupted, whatever is left to do: `control` may be asked for more, by
+    any thread.
+    """
 
     def __init__(
         self,
@@ -66,6 +81,8 @@ class Supervisor:
         run: str | None = None,
         cache: Path | None = None,
         show: Callable[[Sequence[StreamProgress]], None] = lambda _: None,
+        say: Callable[[str, bool], None] = lambda *_: None,
+        controlled: bool = False,
         clock: Clock | None = None,
         log_level: log.Level = "warning",
         children: Children | None = None,
@@ -85,20 +102,43 @@ class Supervisor:
         self._loaded_s: float | None = None
         self._first_record_s: float | None = None
         self._started_s = self._clock.monotonic_s()
+        self._controlled = controlled
+        self._hopeless: list[tuple[str, str, str]] = []
         self._streams = {source.stream: self._view(source) for source in sources}
+        self._taken_out: list[SourceResult] = []
+        n_children = config.worker.children or n_cores()
         self._crew = Crew(
             config,
             self._children,
             self._clock,
             self,
-            n_children=max(1, min(config.worker.children or n_cores(), len(self._streams))),
+            n_children=n_children if controlled else max(1, min(n_children, len(self._streams))),
             live_run=self._live_run,
             run=run,
             cache=cache,
             log_level=log_level,
         )
-        self._unclaimed: list[Order] = []
-        self._next_claim_s = self._started_s
+        self._live = RunStreams(
+            config,
+            self._crew,
+            self._clock,
+            self._claim,
+            Sentences(say, self._clock),
+            StartGate(config.fleet.host_starts, config.fleet.starts_per_s),
+        )
+        self.metrics = Metrics()
+        self._meters = Meters(self.metrics, self._clock)
+        self.control = RunControl(
+            config,
+            Asking(self._children.post),
+            self.metrics,
+            self._live,
+            self._streams,
+            self._view,
+            self._changed,
+            lambda: len(self._children),
+            self._live_run,
+        )
 
     def _view(self, source: Source) -> StreamView:
         run = self._live_run if source.mode == "live" else self._run_name or ""
@@ -123,57 +163,64 @@ class Supervisor:
     def _loop(self) -> None:
         self._order_all()
         next_show_s = next_maintenance_s = self._clock.monotonic_s()
-        while (self._crew.unfinished or self._unclaimed) and self._fatal is None and not self._interrupts:
-            self._claim_due()
+        while self._goes_on and self._fatal is None and not self._interrupts:
+            for order in self._live.due():
+                self._crew.add(order)
             self._crew.place_due()
             now_s = self._clock.monotonic_s()
             if now_s >= next_show_s:
                 self._show([stream.progress for stream in self._streams.values()])
                 self._crew.end_the_hung()
                 self._book.write(self._stages.seconds)
+                self._look_for_hope()
                 next_show_s = now_s + SHOW_INTERVAL_S
             if now_s >= next_maintenance_s:
                 self._bus.maintain()
+                self._crew.dismiss_the_spare()
                 next_maintenance_s = now_s + MAINTENANCE_INTERVAL_S
             self._crew.take_event(next_show_s - now_s)
-        if self._interrupts:
+        if self._interrupts or self._hopeless:
             self._drain()
+        for name, cause, message in self._hopeless:
+            self._streams[name].given_up("failed", cause, message, self._clock.wall_s())
+            self._note(self._streams[name])
         self._show([stream.progress for stream in self._streams.values()])
+
+    @property
+    def _goes_on(self) -> bool:
+        if self._hopeless:
+            return False
+        return self._controlled or self._live.unfinished or self._crew.unfinished > 0
+
+    def _look_for_hope(self) -> None:
+        """A run that was given nothing but sources that cannot work ends: nobody may be there to see it try."""
+        others = [one for one in self._streams.values() if one.source.mode == "archive"]
+        if not self._controlled and all(one.result.state != "running" for one in others):
+            self._hopeless = self._live.hopeless()
 
     def _order_all(self) -> None:
         """Order every source, in the order given; whoever writes a live stream claims it first. Raises `BusError`."""
-        orders = [Order(name, stream.source) for name, stream in self._streams.items()]
-        places = iter(self._claim([order for order in orders if order.source.mode == "live"]))
-        for order in orders:
-            if order.source.mode == "live":
-                place = next(places)
-                order = claimed(order, place.offset, place.time_s)
-            self._crew.add(order)
+        for view in self._streams.values():
+            if view.source.mode == "live":
+                self._live.want(wanted_of(view.source, self._partition_of), returns=goes_on(view.source))
+        first = {order.work: order for order in self._live.due()}
+        for name, view in self._streams.items():
+            if view.source.mode == "archive":
+                self._crew.add(Order(name, view.source))
+            elif name in first:
+                self._crew.add(first[name])
+
+    def _partition_of(self, stream: str) -> int:
+        return partition_of(stream, self._config.topics.partitions)
 
     def _claim(self, orders: Sequence[Order]) -> list[Placed]:
-        if not orders:
-            return []
         return claim(self._bus, [order.source.stream for order in orders], self._live_run, self._config.topics)
-
-    def _claim_due(self) -> None:
-        """Claim again the live streams whose child died."""
-        if not self._unclaimed or self._clock.monotonic_s() < self._next_claim_s:
-            return
-        orders, self._unclaimed = self._unclaimed, []
-        try:
-            places = self._claim(orders)
-        except BusUnavailable as error:
-            log.warning("claim.delayed", streams=len(orders), reason=str(error))
-            self._unclaimed = orders
-            self._next_claim_s = self._clock.monotonic_s() + CLAIM_AGAIN_S
-            return
-        for order, place in zip(orders, places, strict=True):
-            self._crew.add(claimed(order, place.offset, place.time_s))
 
     # -- what becomes of it -----------------------------------------------------------------------------------
 
     def placed(self, order: Order, restarts: int) -> None:
         self._streams[order.work].placed(restarts)
+        self._meters.placed(order, restarts)
 
     def ready(self, message: Ready) -> None:
         self._book.precision = message.precision
@@ -183,6 +230,9 @@ class Supervisor:
     def opened(self, order: Order, message: Opened) -> None:
         stream = self._streams[order.work]
         stream.opened(message)
+        self._meters.opened(order, message)
+        if order.source.mode == "live":
+            self._live.opened(order, message)
         if message.resumed_at_s is not None:
             log.info("stream.resumed", stream=order.work, media_time_s=message.resumed_at_s)
         self._book.note(stream.run, stream.result)
@@ -192,19 +242,45 @@ class Supervisor:
         self._stages.tell(child, message.stage_s)
         if message.published and self._first_record_s is None:
             self._first_record_s = now_s - self._started_s
+        self._meters.ticked(child, message)
         for tick in message.streams:
-            self._streams[tick.work].ticked(tick, now_s)
+            if tick.work in self._streams:
+                self._streams[tick.work].ticked(tick, now_s)
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
-        """Nothing of a run is opened again: no order says so."""
+        stream = self._streams[order.work]
+        stream.gone(message.cause, message.message)
+        self._live.source_gone(order, message)
+        self._note(stream)
 
     def ended(self, order: Order, message: Ended) -> None:
-        stream = self._streams[order.work]
+        stream, result = self._streams[order.work], message.result
+        if order.source.mode == "live" and not self._live.ended(order, message):
+            self._meters.ended(order, result, "backing_off")
+            stream.gone(result.cause or "failed", result.message or "it failed")
+            return
+        self._meters.ended(order, result)
         stream.ended(message, self._clock.wall_s())
         if message.already_done:
             stream.as_recorded(self._book.note_done_before(stream.run, stream.result))
         else:
             self._note(stream)
+        if order.source.mode == "live":
+            self._changed(order.work)
+
+    def _changed(self, name: str) -> None:
+        """A live stream is let go of, is to wait, or is wanted no more."""
+        stream, one = self._streams[name], self._live.streams.get(name)
+        if one is None:
+            stream.given_up("done", None, "taken out of the run", self._clock.wall_s())
+            self._note(stream)
+            self._taken_out.append(stream.result)
+            del self._streams[name]
+            self._meters.forget(name)
+        elif one.phase == "idle":
+            state: Literal["paused", "waiting"] = "paused" if one.paused else "waiting"
+            stream.held(state)
+            self._meters.entered(name, state)
 
     def child_died(self, child: int) -> None:
         self._stages.died(child)
@@ -212,23 +288,42 @@ class Supervisor:
     def resumed(self, order: Order) -> None:
         self._streams[order.work].lost_its_child()
         if order.source.mode == "live":
-            self._unclaimed.append(order)
+            self._live.resumed(order)
+            if (one := self._live.streams.get(order.work)) is None or one.paused:
+                self._changed(order.work)
 
     def given_up(self, order: Order, deaths: int) -> None:
-        stream = self._streams[order.work]
         message = (
             f"given up: its worker process died {deaths} times on it; look into the file, or report it with the "
             "output of --log-level info"
         )
-        stream.given_up("failed", "child_died", message, self._clock.wall_s())
-        self._note(stream)
+        self._refused(order, "child_died", message)
 
     def fatal(self, error: StreamerError, orders: list[Order]) -> None:
+        """A child cannot go on. Models that a request asked for are the matter of the streams that it named."""
+        asked = [order for order in orders if order.models not in (None, self._config.models)]
+        if isinstance(error, ModelError) and asked:
+            for order in orders:
+                self._crew.abandon(order.work)
+                self._refused(order, error.cause, str(error))
+            return
         self._fatal = self._fatal or error
         self._crew.ending = True
 
+    def _refused(self, order: Order, cause: str, message: str) -> None:
+        stream = self._streams[order.work]
+        if order.source.mode == "live" and self._live.failed(order, cause, message):
+            stream.gone(cause, message)
+            self._meters.entered(order.work, "backing_off")
+        else:
+            stream.given_up("failed", cause, message, self._clock.wall_s())
+            self._meters.entered(order.work, "failed")
+        self._note(stream)
+
     def happened(self, event: Event) -> None:
-        """Somebody wanted the loop to look around; nothing else is posted here."""
+        """Somebody asks something, or wanted the loop to look around."""
+        if isinstance(event, Asked):
+            event.answer()
 
     def _note(self, stream: StreamView) -> None:
         if stream.run:  # a file that could not be opened has no name for its run
@@ -283,7 +378,7 @@ class Supervisor:
             self._book.close(self._stages.seconds)
         except BusError as error:
             self._fatal = self._fatal or error
-        results = tuple(stream.result for stream in self._streams.values())
+        results = (*self._taken_out, *(stream.result for stream in self._streams.values()))
         return RunOutcome(
             results=results,
             runs=self._book.runs,

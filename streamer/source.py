@@ -22,8 +22,9 @@ NETWORK_KINDS: frozenset[Kind] = frozenset(("http", "rtsp", "rtmp", "srt", "hls"
 MAX_ID_LENGTH = 100
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
-_MASKED = r"(?:token|key|secret|sig|signature|password|passwd|pass|pwd|auth|credential|session|user|username)"
-_QUERY_SECRET = re.compile(rf"(?i)([?&;][^=&;#\s]*{_MASKED}[^=&;#\s]*=)[^&;#\s]*")
+_MASKED = r"(?:token|key|secret|sig|signature|password|passwd|pass|pwd|auth|credential|session|user|usr|login)"
+_QUERY_SECRET = re.compile(rf"(?i)([?&;/](?:[^=&;#/\s]*{_MASKED}[^=&;#/\s]*|p)=)[^&;#/\s]*")
+"""In a query, and in a path too: some recorders take `rtsp://host/user=NAME&password=WORD`."""
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@")
 
 
@@ -54,12 +55,15 @@ class Address:
     """What is opened for a source. It is the source's own, but for a page, which has the address of its video.
 
     `headers` go with every request; at `expires_at_s` (wall clock, seconds since 1970) the address stops working.
+    `guarded`: somebody else asked for it over the bus, so that its own host, too, must be public or lie in
+    `connect.networks` once its name is looked up.
     """
 
     url: str = field(repr=False)
     kind: Kind
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     expires_at_s: float | None = None
+    guarded: bool = False
 
 
 def is_stream_id(text: str) -> bool:

@@ -14,6 +14,7 @@ from streamer.bus.topics import state_record
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import SnapshotRefused
+from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
 from streamer.pipeline import Models, StreamState
 from streamer.state.actor import StreamActor
@@ -24,7 +25,7 @@ from streamer.types import Counters
 from streamer.worker.lane import Lane
 from streamer.worker.state_reader import place_of
 
-RESULT_SECTIONS = ("models", "detect", "track", "quality", "state")
+RESULT_SECTIONS = ("models", "detect", "track", "quality", "state", "frames", "gates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Checkpoints:
             message=str(failure) if failure else None,
         )
         plain = msgspec.to_builtins(position)
-        snapshot = take(state.actor, plain, state.tracker.snapshot(), full=full, done=lane.finished)
+        snapshot = take(state.actor, plain, state.snapshot(exact=lane.mode == "archive"), full=full, done=lane.finished)
         return [
             *(self._record(lane, key, value) for key, value in snapshot.puts.items()),
             *self._deletions(lane, snapshot.tombstones),
@@ -173,6 +174,7 @@ class Checkpoints:
         position = _position(found)
         tracker = Tracker(self._config.track)
         tracker.restore(found.tracker)
+        standing = Standing.restored(found.tracker)
         counts_on = found.done or lane.counts_on
         lane.go_on_from(position.counters, anew=not counts_on)
         lane.state = StreamState(
@@ -182,6 +184,7 @@ class Checkpoints:
             next_index=position.next_index,
             media_time_s=position.media_time_s,
             n_tracks=position.n_tracks,
+            standing=standing,
         )
         if lane.mode == "archive":
             lane.skip_until_index = position.next_index

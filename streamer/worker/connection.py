@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from streamer import log
 from streamer.batching.exchange import Exchange
@@ -60,7 +62,7 @@ class Connection:
     """Its own name in the exchange. `counts` are its thread's to write; everything public is for the child's loop.
 
     `prepare`, where given, is called on the thread before anything is opened; it may wait for the bus. `tell` brings
-    events to the loop. `work` is the work that it is for.
+    events to the loop. `work` is the work that it is for. `guarded`: others asked for it, see `Address`.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Connection:
         exchange: Exchange[Connection, Frame],
         tell: Callable[[ConnectionEvent], None],
         prepare: Callable[[], None] = lambda: None,
+        *,
+        guarded: bool = False,
     ) -> None:
         self.work = work
         self.source = source
@@ -83,6 +87,7 @@ class Connection:
         self._exchange = exchange
         self._tell = tell
         self._prepare = prepare
+        self._guarded = guarded
         self._keyframes_only = False
         self._decoder: Decoder | None = None
         self._go = threading.Event()
@@ -179,9 +184,11 @@ class Connection:
 
     def _open(self) -> None:
         connect = self._config.connect
+        if self._guarded:
+            connect = msgspec.structs.replace(connect, networks=self._config.fleet.networks)
         self._enter("resolving")
         self._found_at_s = self._clock.wall_s()
-        address = resolve(self.source, connect, self._found_at_s)
+        address = replace(resolve(self.source, connect, self._found_at_s), guarded=self._guarded)
         self._expires_at_s = address.expires_at_s
         self._enter("opening")
         with open_source(self.source, self._config.decode, self._clock, connect, address) as decoder:

@@ -21,7 +21,7 @@ from streamer.clock import Clock
 from streamer.config import Config, with_models
 from streamer.errors import StreamerError
 from streamer.fleet import records
-from streamer.fleet.admission import admission_of
+from streamer.fleet.admission import admission_of, networks_allowed
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
 from streamer.messages import JOB_OVER, JobStatus
@@ -191,6 +191,7 @@ class JobDuty:
                 detector=job.detector,
                 precision=job.precision,
             ),
+            guarded=networks_allowed(self.config) is not None,
             job=JobOrder(job=job, status=status, partition=entry.partition, position=position),
         )
         self.crew.add(order)

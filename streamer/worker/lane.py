@@ -220,7 +220,9 @@ class Lane:
     def _connect(
         self, exchange: Exchange[Connection, Frame], tell: Callable[[LaneEvent], None], prepare: Callable[[], None]
     ) -> None:
-        connection = Connection(self.work, self.source, self.config, self.clock, exchange, tell, prepare)
+        connection = Connection(
+            self.work, self.source, self.config, self.clock, exchange, tell, prepare, guarded=self.order.guarded
+        )
         connection.keyframes_only = self.keyframes_only
         self._fold()
         self.connection = connection

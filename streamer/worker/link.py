@@ -77,8 +77,9 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
 
     `work` names it between the supervisor and its children: the stream's id, or the job's. Live streams are claimed:
     `epoch` and `epoch_time_s` are the claim's. A live source with `reopen` is opened again after it went away (see
-    `SourceGone`), with `repeat` also a file that has ended. The other fields are those of a Source; `url` is bytes
-    because file names need not be UTF-8.
+    `SourceGone`), with `repeat` also a file that has ended. `guarded`: others asked for it, see
+    `streamer.source.Address`. The other fields are those of a Source; `url` is bytes because file names need not be
+    UTF-8.
     """
 
     work: str
@@ -93,6 +94,7 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
     tuning: Tuning = Tuning()
     reopen: bool = False
     repeat: bool = False
+    guarded: bool = False
     job: JobOrder | None = None
 
     @staticmethod

@@ -308,8 +308,9 @@ class Loop:
         lane.unwatched = lane.mode == "live" and resumption.media_time_s is not None
         if resumption.done:
             self._done_already[lane] = resumption
-        elif lane.mode == "live":
-            lane.tune(lane.tuning)
+            return
+        lane.tune(lane.tuning)
+        if lane.mode == "live":
             self._outbox.tell(accounts.status(lane, self._clock, message=resumption.cold_reason))
 
     def _opened(self, lane: Lane, info: DecoderInfo) -> None:

@@ -55,7 +55,7 @@ class Openings:
         self._gone.discard(stream)
 
 
-def order_of(wanted: WantedStream, models: ModelSettings, *, reopen: bool = True) -> Order:
+def order_of(wanted: WantedStream, models: ModelSettings, *, reopen: bool = True, guarded: bool = False) -> Order:
     """What a child is asked to do for a wanted stream; not claimed yet."""
     definition = wanted.definition
     return Order(
@@ -65,6 +65,7 @@ def order_of(wanted: WantedStream, models: ModelSettings, *, reopen: bool = True
         tuning=tuning_of(definition),
         reopen=reopen,
         repeat=definition.repeat,
+        guarded=guarded,
     )
 
 

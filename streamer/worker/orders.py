@@ -29,6 +29,7 @@ class Order:
     tuning: Tuning = field(default_factory=Tuning)
     reopen: bool = False
     repeat: bool = False
+    guarded: bool = False
     job: JobOrder | None = None
 
     def message(self, restarts: int) -> Open:
@@ -41,6 +42,7 @@ class Order:
             tuning=self.tuning,
             reopen=self.reopen,
             repeat=self.repeat,
+            guarded=self.guarded,
             job=self.job,
         )
 

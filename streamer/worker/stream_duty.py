@@ -18,7 +18,7 @@ from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.fleet import records
-from streamer.fleet.admission import admission_of, host_of
+from streamer.fleet.admission import admission_of, host_of, networks_allowed
 from streamer.fleet.capacity import Capacity
 from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
@@ -180,7 +180,7 @@ class StreamDuty:
             if self._wards.get(wanted.stream) is not ward or ward.phase != "claiming":
                 continue  # taken from us, or taken back, meanwhile
             ward.begins(self.clock.monotonic_s())
-            order = order_of(wanted, self.config.models)
+            order = order_of(wanted, self.config.models, guarded=networks_allowed(self.config) is not None)
             self.crew.add(claimed(order, place.offset, place.time_s))
 
     def _want(self, wanted: WantedStream) -> None:

@@ -311,7 +311,7 @@ def test_check_prints_the_settings_with_secrets_masked(tmp_path: Path) -> None:
         ("models: {expression: paper-4}", 1, "engines train"),
         ("models: {expression: fer, head: temporal}", 2, "made for the probabilities of face-api"),
         ("sources: [gone.mp4]", 1, "gone.mp4"),
-        ("sources: ['rtsp://host/stream']", 1, "rtsp"),
+        ("sources: ['udp://host/stream']", 1, "udp"),
         ("bus: 'ftp://host'", 2, "kafka://"),
         ("bus: 'kafka://host:9092?nonsense=1'", 2, "nonsense"),
         ("state: {window: 0}", 2, "state.window"),

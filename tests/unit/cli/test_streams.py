@@ -107,7 +107,7 @@ def test_paths_are_written_whole_and_one_that_is_elsewhere_is_only_warned_of(
         (("add", "a=nothing.mp4"), 2, "does not exist"),
         (("add", "a=testsrc://64x64", "a=testsrc://32x32"), 2, "two sources"),
         (("add", "a=testsrc://64x64", "--fps", "-1"), 2, "--fps"),
-        (("add", "a=rtsp://u:geheim@cam/1"), 1, "rtsp"),
+        (("add", "a=udp://u:geheim@cam/1"), 1, "udp"),
         (("set", "a"), 2, "nothing is to change"),
         (("pause", "nobody", "a"), 2, "nobody"),
         (("remove", "nobody"), 2, "nobody"),

@@ -103,14 +103,17 @@ def test_a_stuck_reader_is_left_behind_and_nothing_it_still_does_is_heard(
     config = watched(tmp_path)
     stuck = Stuck(1)
     monkeypatch.setattr("streamer.worker.connection.open_source", stuck)
+    before = set(threading.enumerate())
     child = begin(config, video)
     child.wait_for(SourceGone)
     [gone] = [one for one in child.heard if isinstance(one, SourceGone)]
     assert (gone.cause, gone.opened) == ("stalled", True)
+    readers = [one for one in set(threading.enumerate()) - before if one.name == "decode video"]
+    assert len(readers) == 1
     child.loop.tell(Reopen(work="video"))
     child.wait_for(SourceGone, n=2)
     stuck.free.set()
-    until(lambda: sum(one.name == "decode video" for one in threading.enumerate()) == 0, "its thread ends")
+    until(lambda: not readers[0].is_alive(), "its thread ends")
     ended = leave(child)
     seen = read(config, "affect.observations", Observation)
     assert [one.seq for one in seen] == list(range(N_BEFORE + 12))

@@ -30,6 +30,7 @@ _UNITS_PER_STEP = 64
 _COUNTS_KEPT = 4
 _NEAR = 2
 """Frames that lie at most so many frames after the last need no explanation."""
+_JUST = 16
 
 
 class Moment(NamedTuple):
@@ -41,10 +42,11 @@ class Moment(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A count that the source left: media units at its pts 0, and the last pts it gave."""
+    """A count that the source left: media units at its pts 0, the last pts it gave, and the media units then."""
 
     zero: int
     last_pts: int
+    left_at: int
 
 
 @dataclass(slots=True)
@@ -98,7 +100,8 @@ class MediaClock:
 
         - A step forward is time, up to `max_gap_s`; with arrivals: unless it leads `EARLY_S` beyond them.
         - A counter that ran over at 32 or 33 bits goes on: time is the distance across the wrap.
-        - A pts that lies where an earlier count would be now, or stopped, goes on with that count.
+        - A pts that lies where an earlier count would be now, or stopped, goes on with that count; what may as well be
+          a gap does so only within some frames after that count was left.
         - A pts that repeats or goes back by at most one frame amid a regular count is jitter: half a frame, and the
           count goes on. Frames that share a tick longer than a frame share its time.
         - Anything else is a new count, and due; with arrivals: later, where they clearly say so.
@@ -153,10 +156,10 @@ class MediaClock:
         if self._steady and moved <= 0 and -due <= ahead:
             self._steady = False
             return max(1, due // 2)
-        if (back := self._back_on(pts, due)) is not None:
-            return back
         elapsed = self._elapsed(arrival_s)
         limit = self._limit(due, elapsed)
+        if (back := self._back_on(pts, due, 0 < ahead <= limit)) is not None:
+            return back
         for wrap in (0, *self._wraps()):
             if 0 < ahead + wrap <= limit:
                 self._zero += wrap
@@ -172,21 +175,26 @@ class MediaClock:
         self._slack, self._steady = 0, True
         return step
 
-    def _back_on(self, pts: int, due: int) -> int | None:
-        """The step to where an earlier count would be now, or due where it stopped; None where no count fits."""
+    def _back_on(self, pts: int, due: int, may_be_gap: bool) -> int | None:
+        """The step to where an earlier count would be now, or due where it stopped; None where no count fits.
+
+        What may also be a gap of the present count is one, unless that count has only just begun.
+        """
         tick = self.units_per_tick
         for count in self._left:
             step = count.zero + pts * tick - self.media_units
-            goes_on = 0 < (pts - count.last_pts) * tick <= _NEAR * due
-            if 0 < step <= _NEAR * due or goes_on:
+            goes_on = 0 < step <= _NEAR * due
+            resumes = 0 < (pts - count.last_pts) * tick <= _NEAR * due
+            recent = self.media_units - count.left_at <= _JUST * due
+            if (goes_on and recent) if may_be_gap else (goes_on or resumes):
                 self._left = tuple(other for other in self._left if other != count)
                 self._leave()
-                return self._begin_count(pts, step if 0 < step <= _NEAR * due else due)
+                return self._begin_count(pts, step if goes_on else due)
         return None
 
     def _leave(self) -> None:
         assert self._zero is not None
-        self._left = (Count(self._zero, self._stamp), *self._left[: _COUNTS_KEPT - 1])
+        self._left = (Count(self._zero, self._stamp, self.media_units), *self._left[: _COUNTS_KEPT - 1])
 
     def _begin_count(self, pts: int, step: int) -> int:
         self._zero = self.media_units + step - pts * self.units_per_tick

@@ -84,6 +84,7 @@ def _reason(causes: list[BaseException]) -> str:
     """The first sentence of what the innermost extractor said, without addresses, fit for one sentence of ours."""
     told = next((text for cause in causes if (text := getattr(cause, "orig_msg", None))), None)
     text = str(told if told is not None else causes[-1])
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     text = re.sub(r"(?i)[a-z][a-z0-9+.-]*://\S+", "...", redacted(text))
     text = re.sub(
         r"\s*\(caused by .*|; please report this.*|\s+", lambda found: " " if found[0].isspace() else "", text

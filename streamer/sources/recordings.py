@@ -6,6 +6,7 @@ Addresses are signed anew each time and pieces move between servers, so of an ad
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 _BANDWIDTH = re.compile(r"[:,]BANDWIDTH=(\d{1,12})")
@@ -16,9 +17,8 @@ _CHANGING = re.compile(r'\s(?:publishTime|availabilityStartTime)="[^"]*"')
 def best_variant(playlist: str) -> str | None:
     """The address of the richest variant as a master playlist writes it; None for a playlist of segments."""
     found: list[tuple[int, str]] = []
-    lines = _lines(playlist)
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("#EXT-X-STREAM-INF") and following and not following.startswith("#"):
+    for line, following in pairwise(_lines(playlist)):
+        if line.startswith("#EXT-X-STREAM-INF") and not following.startswith("#"):
             rate = _BANDWIDTH.search(line)
             found.append((int(rate.group(1)) if rate else 0, following))
     return max(found, key=lambda one: one[0])[1] if found else None
@@ -44,7 +44,7 @@ def goes_on(text: str) -> bool:
 
 def manifest(text: str) -> str:
     """A DASH manifest without what differs from one answer to the next."""
-    text = re.sub(r"(?<!<)\?[^\"'<>\s]*", "", text)
+    text = re.sub(r"(?<!<)\?(?!>)[^\"'<>\s]*", "", text)
     return " ".join(_CHANGING.sub("", text).split())
 
 

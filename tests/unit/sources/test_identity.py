@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.errors import SourceMissing, SourceUnreachable, SourceUnsupported
+from streamer.config import ConnectSettings
+from streamer.errors import AddressRefused, SourceMissing, SourceUnreachable, SourceUnsupported
 from streamer.sources import parse, session_of
+from streamer.sources.fetch import MAX_TEXT_BYTES
 
 
 def test_a_file_s_session_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
@@ -48,17 +50,22 @@ def test_test_sources_and_cameras() -> None:
 
 
 @contextmanager
-def server(headers: dict[str, str], body: bytes, status: int = 200) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def server(
+    headers: dict[str, str], body: bytes, status: int = 200, more: dict[str, bytes] | None = None
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that gives `more` at its paths and `body` at others, and the headers it was asked with."""
     seen: list[dict[str, str]] = []
+    bodies = more or {}
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(dict(self.headers))
+            told = bodies.get(self.path.partition("?")[0], body)
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            for name, value in {"Content-Length": str(len(told)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(told)
 
         def log_message(self, format: str, *args: object) -> None: ...
 
@@ -88,3 +95,80 @@ def test_http_that_refuses() -> None:
     assert "pw" not in str(caught.value)
     with pytest.raises(SourceUnreachable, match="did not answer"):
         session_of(parse("http://127.0.0.1:9/x.mp4")[0])
+
+
+def pieces(token: str, end: str = "#EXT-X-ENDLIST", seconds: float = 6.0) -> bytes:
+    return f"#EXTM3U\n#EXTINF:{seconds},\nseg0.ts?token={token}\n#EXTINF:2,\nseg1.ts?token={token}\n{end}\n".encode()
+
+
+def test_a_recorded_playlist_is_the_same_however_it_is_signed() -> None:
+    more = {"/a.m3u8": pieces("1"), "/longer.m3u8": pieces("1", seconds=7.0)}
+    with server({}, b"", more=more) as (host, _):
+        first = session_of(parse(f"http://u:p@{host}/a.m3u8?token=1&expires=1700000000", "archive")[0])
+        more["/a.m3u8"] = pieces("2")
+        assert session_of(parse(f"http://{host}/a.m3u8?token=2&expires=1700000900", "archive")[0]) == first
+        assert session_of(parse(f"http://{host}/a.m3u8?id=5", "archive")[0]) != first
+        assert session_of(parse(f"http://{host}/longer.m3u8", "archive")[0]) != first
+        more["/a.m3u8"] = pieces("2", seconds=6.5)
+        assert session_of(parse(f"http://{host}/a.m3u8", "archive")[0]) != first
+
+
+def test_of_several_variants_the_richest_one_s_segments_count() -> None:
+    master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=9\nv/high.m3u8?t=1\n"
+    more = {"/m.m3u8": master, "/low.m3u8": pieces("1"), "/v/high.m3u8": pieces("1")}
+    with server({}, b"", more=more) as (host, seen):
+        (source,) = parse(f"http://bob:pw@{host}/m.m3u8", "archive")
+        first = session_of(source)
+        assert all("Basic" in headers["Authorization"] for headers in seen)
+        more["/low.m3u8"] = pieces("1", seconds=9.0)
+        assert session_of(source) == first
+        more["/v/high.m3u8"] = pieces("1", seconds=9.0)
+        assert session_of(source) != first
+
+
+def test_a_manifest_s_session() -> None:
+    more = {"/a.mpd": b'<MPD type="static"><BaseURL>v.mp4?t=1</BaseURL></MPD>'}
+    with server({}, b"", more=more) as (host, _):
+        (source,) = parse(f"http://{host}/a.mpd", "archive")
+        first = session_of(source)
+        more["/a.mpd"] = b'<MPD type="static"><BaseURL>v.mp4?t=2</BaseURL></MPD>'
+        assert session_of(source) == first
+        more["/a.mpd"] = b'<MPD type="static"><BaseURL>w.mp4?t=2</BaseURL></MPD>'
+        assert session_of(source) != first
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [("a.m3u8", pieces("1", end="")), ("a.mpd", b'<MPD type="dynamic"></MPD>')], ids=["hls", "dash"]
+)
+def test_what_is_live_has_no_session_to_repeat(name: str, body: bytes) -> None:
+    with server({}, body) as (host, _), pytest.raises(SourceUnsupported, match="--mode live"):
+        session_of(parse(f"http://{host}/{name}", "archive")[0])
+
+
+def test_a_playlist_is_not_read_without_end() -> None:
+    with server({}, b"#" * (MAX_TEXT_BYTES + 1)) as (host, _), pytest.raises(SourceUnreachable, match="more than"):
+        session_of(parse(f"http://{host}/a.m3u8", "archive")[0])
+
+
+@pytest.mark.parametrize("url", ["rtsp://cam/1", "rtmp://cam/1", "srt://cam:1", "http://cam/a.mjpg"])
+def test_what_never_ends_has_no_session(url: str) -> None:
+    with pytest.raises(SourceUnsupported, match="never ends"):
+        session_of(parse(url)[0])
+
+
+def test_a_redirect_leads_to_no_internal_address_and_takes_no_login_along() -> None:
+    with server({"ETag": '"v1"'}, b"abc") as (there, seen):
+        port = there.partition(":")[2]
+        with server({"Location": f"http://localhost:{port}/x.mp4"}, b"", 302) as (host, _):
+            (source,) = parse(f"http://bob:pw@{host}/x.mp4")
+            with pytest.raises(AddressRefused, match=r"connect\.networks"):
+                session_of(source)
+            assert seen == []
+            assert len(session_of(source, ConnectSettings(networks=("127.0.0.0/8", "::1/128")))) == 64
+            assert "Authorization" not in seen[0]
+
+
+def test_redirects_come_to_an_end() -> None:
+    with server({"Location": "/again"}, b"", 302) as (host, seen), pytest.raises(SourceUnreachable):
+        session_of(parse(f"http://{host}/x.mp4")[0])
+    assert len(seen) < 10

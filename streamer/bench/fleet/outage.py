@@ -24,7 +24,7 @@ from streamer.errors import UsageError
 from streamer.messages import Job
 
 _BACK_S = 120.0
-_JOBS_S = 600.0
+_JOBS_S = 1800.0
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
     throttled_s: float = 60.0,
     bytes_per_s: int = 8000,
     n_streams: int = 12,
-    n_jobs: int = 6,
+    n_jobs: int = 2,
     job_s: float = 60.0,
     settle_s: float = 180.0,
     undisturbed_s: float | None = None,

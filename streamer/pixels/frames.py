@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
@@ -121,7 +121,9 @@ def _converted(frame: VideoFrame, space: ColourSpace) -> tuple[tuple[Plane, ...]
 
 
 def _orientation(frame: VideoFrame) -> Orientation:
-    side_data = cast(SideDataContainer, frame.side_data)  # the stub says TypedDict, which it is not
+    # Not `frame.side_data`: the frame would keep that and that the frame, and all buffers would stay until the garbage
+    # collector came by, which for frames that waited in a queue takes thousands of them.
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # the stub leaves its constructor out
     if not len(side_data) or SideDataType.DISPLAYMATRIX not in side_data:
         return UPRIGHT
     found = side_data[SideDataType.DISPLAYMATRIX]

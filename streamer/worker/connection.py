@@ -235,7 +235,7 @@ class Connection:
             if self.was_left:
                 return
             self.counts.decoded += 1
-            if self._exchange.put(self, frame, "live") is not None:
+            if self._exchange.put(self, frame, "live", frame.arrival_s) is not None:
                 self.counts.queue_full += 1
 
     def _say(self, event: ConnectionEvent) -> None:

@@ -204,7 +204,7 @@ class Lane:
         """
 
         def prepare() -> None:
-            self.session = session_of(self.source) if self.mode == "archive" else f"{self.epoch}.0"
+            self.session = session_of(self.source, self.config.connect) if self.mode == "archive" else f"{self.epoch}.0"
             tell(LaneRead(self, fetch(self)))
 
         self._connect(exchange, tell, prepare)

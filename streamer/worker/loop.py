@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer import log
-from streamer.batching.collector import Collector
+from streamer.batching.collector import CROWD_FACES, Collector
 from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
@@ -41,6 +41,7 @@ from streamer.worker.link import (
     Stop,
     Tick,
     ToChild,
+    Tuning,
 )
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
@@ -77,7 +78,7 @@ class Loop:
         self._pipeline = Pipeline(models, config, self._times)
         batch = config.batch
         self._exchange: Exchange[Connection, Frame] = Exchange(
-            Collector(batch.max_frames, batch.max_wait_s), self._clock
+            Collector(batch.max_frames, batch.max_wait_s, config.frames.late_s), self._clock
         )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
@@ -126,6 +127,7 @@ class Loop:
             # Archives wait for a bus that is behind; what is live goes on, to the spool if need be.
             batch, finished = self._exchange.take(wait_s, hold_archives=self._outbox.behind)
             # What was taken is worked off before anything else is heard: no lane of it can have been closed.
+            self._count_late()
             if batch:
                 self._analyse(batch)
             for connection in finished:
@@ -158,7 +160,7 @@ class Loop:
         self._publisher.close(self._config.worker.drain_timeout_s)
         self._bus.close()
 
-    def _analyse(self, taken: Sequence[tuple[Connection, Frame]]) -> None:
+    def _analyse(self, taken: Sequence[tuple[Connection, Frame]], *, may_wait: bool = True) -> None:
         batch = [(self._lanes[connection.work], frame) for connection, frame in taken]
         for lane, frame in batch:
             if lane.unwatched:
@@ -166,10 +168,28 @@ class Loop:
                 lane.open_state.tracker.unwatched_until(frame.media_time_s)
             if lane.watch.state == "connecting":
                 self._enter(lane, "live")
-        results = self._pipeline.step([(lane.open_state, frame) for lane, frame in batch])
+        crowd = len(batch) == 1 and batch[0][0].mode == "live" and batch[0][0].open_state.faces_now > CROWD_FACES
+        results = self._pipeline.step(
+            [(lane.open_state, frame) for lane, frame in batch],
+            between=(lambda: self._let_pass(taken[0][0])) if crowd and may_wait else None,
+        )
         with self._times.stage("encode"):
             for (lane, frame), (_, records) in zip(batch, results, strict=True):
                 self._outbox.add(lane, records, frame.arrival_s)
+        for connection, _ in taken:
+            self._exchange.expect(connection, self._lanes[connection.work].open_state.faces_now)
+
+    def _let_pass(self, crowd: Connection) -> None:
+        """In the middle of a frame full of faces: what has come of other live streams goes first."""
+        passing = self._exchange.take_passing((crowd,))
+        self._count_late()
+        if passing:
+            self._analyse(passing, may_wait=False)
+            self._outbox.send_live_on_time()
+
+    def _count_late(self) -> None:
+        for connection, _ in self._exchange.late():
+            self._lanes[connection.work].counters.drop("late")
 
     def _heartbeat_on_time(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -252,7 +272,7 @@ class Loop:
                     self._publisher.discard(message.work)
             case Change():
                 if message.work in self._lanes:
-                    self._lanes[message.work].tune(message.tuning)
+                    self._tune(self._lanes[message.work], message.tuning)
             case Reopen():
                 lane = self._lanes.get(message.work)
                 if lane is not None and lane.phase == "resting":
@@ -283,6 +303,11 @@ class Loop:
         self._lanes[lane.work] = lane
         lane.start(self._exchange, self._fetch, self.tell)
         self._watchdog.add(lane.connection)
+
+    def _tune(self, lane: Lane, tuning: Tuning) -> None:
+        lane.tune(tuning)
+        if lane.connection is not None:
+            self._exchange.prioritise(lane.connection, tuning.priority)
 
     def _enter(self, lane: Lane, state: SourceState, message: str | None = None) -> None:
         """The source is at another place: say so."""
@@ -323,7 +348,7 @@ class Loop:
         if lane.n_connections:
             lane.open_state.actor.begin_session(lane.session)
         assert lane.connection is not None, "what was opened has a connection"
-        self._exchange.open(lane.connection, lane.mode, capacity)
+        self._exchange.open(lane.connection, lane.mode, capacity, lane.tuning.priority)
         self._link.send(accounts.opened(lane))
         if lane.mode == "archive":
             self._enter(lane, "live")

@@ -151,7 +151,14 @@ class Outbox:
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + self._settings.live_flush_s
             self._take_snapshots([lane for lane in lanes if lane.mode == "live"], now_s)
-        if self._live.since_s is not None and now_s >= self._live.since_s + self._settings.live_flush_s:
+        self.send_live_on_time()
+
+    def send_live_on_time(self) -> None:
+        """Send the live records that have waited long enough, without any state: also in the middle of a batch."""
+        if (
+            self._live.since_s is not None
+            and self._clock.monotonic_s() >= self._live.since_s + self._settings.live_flush_s
+        ):
             self._send(None)
 
     def last_of(self, lane: Lane, done: Callable[[], None]) -> None:

@@ -80,10 +80,13 @@ def session(
         made = module.YoutubeDL(options)
     except Exception as error:
         raise as_source_error(error, name, module) from error
+    answers: list[Any] = []
     try:
-        made._request_director = made.build_request_director([_guarded(reach)])
+        made._request_director = made.build_request_director([_guarded(reach, answers)])
         yield Session(name, reach, made, module)
     finally:
+        for answer in answers:  # its extractors leave some open
+            answer.close()
         made.close()
 
 
@@ -105,15 +108,26 @@ def _cookies(path: str) -> str:
         raise SourceUnreadable(f"the cookies {path} cannot be read ({reason}): check connect.cookies.") from error
 
 
-def _guarded(reach: Reach) -> type:
-    """yt-dlp's way to make requests, with each address looked at first, those of redirects too."""
+def _guarded(reach: Reach, answers: list[Any]) -> type:
+    """yt-dlp's way to make requests, with each address looked at first, those of redirects too, and each answer put
+    into `answers`."""
     from yt_dlp.networking._urllib import UrllibRH
+    from yt_dlp.networking.exceptions import HTTPError
 
     class UrllibRHGuarded(UrllibRH):  # type: ignore[misc]  # untyped
         def _create_instance(self, *args: Any, **options: Any) -> Any:
             opener = super()._create_instance(*args, **options)
             opener.add_handler(Looks(reach))
             return opener
+
+        def _send(self, request: Any) -> Any:
+            try:
+                answer = super()._send(request)
+            except HTTPError as error:
+                answers.append(error.response)
+                raise
+            answers.append(answer)
+            return answer
 
     UrllibRHGuarded.__name__ = UrllibRH.__name__  # its name is how yt-dlp knows it
     return UrllibRHGuarded

@@ -43,7 +43,10 @@ _MOST_DOUBLINGS = 16
 
 @dataclass(slots=True)
 class _Start:
-    """Where a stream stands. `since_s` is when its opening, or its running, began; `ran` whether it ever was open."""
+    """Where a stream stands. `since_s` is when its opening, or its running, began; `ran` whether it ever was open.
+
+    `failures` are counted since it last ran well, `refusals` (failures for what is permanent) since it last ran.
+    """
 
     host: str | None
     due_s: float
@@ -51,6 +54,7 @@ class _Start:
     phase: str = "waiting"
     since_s: float = 0.0
     failures: int = 0
+    refusals: int = 0
     ran: bool = False
 
     def ready(self, now_s: float) -> bool:
@@ -108,7 +112,7 @@ class StartGate:
     def opened(self, stream: str, now_s: float) -> None:
         """The stream gives frames."""
         if (start := self._starts.get(stream)) is not None:
-            start.phase, start.since_s, start.ran = "running", now_s, True
+            start.phase, start.since_s, start.ran, start.refusals = "running", now_s, True, 0
 
     def failed(self, stream: str, cause: str, now_s: float) -> float:
         """The stream could not be opened, or went away after it had been: returns the seconds until its next try."""
@@ -121,7 +125,9 @@ class StartGate:
         prompt = ran_s >= (PROMPT_AFTER_S if cause in PROMPT else RAN_WELL_S) and cause in PROMPT | {"stalled"}
         if not prompt:
             start.failures += 1
-        pause_s = _pause_s(cause, start.failures, prompt=prompt, ran=start.ran) * self.rng.uniform(0.5, 1.0)
+            start.refusals += cause in PERMANENT
+        pause_s = PROMPT_PAUSE_S if prompt else _pause_s(cause, start)
+        pause_s *= self.rng.uniform(0.5, 1.0)
         start.phase, start.due_s, start.turn = "waiting", now_s + pause_s, self._turn()
         return pause_s
 
@@ -151,13 +157,12 @@ class StartGate:
         return self._turns
 
 
-def _pause_s(cause: str, failures: int, *, prompt: bool, ran: bool) -> float:
+def _pause_s(cause: str, start: _Start) -> float:
     """The pause before jitter. What has run before may be starting up, whatever it answers: it is given up slowly."""
-    if prompt:
-        return PROMPT_PAUSE_S
-    longest_s = LONGEST_PAUSE_S
-    if cause in PERMANENT:
-        if not ran:
-            return PERMANENT_PAUSE_S
-        longest_s = PERMANENT_PAUSE_S
-    return min(longest_s, FIRST_PAUSE_S * 2.0 ** min(max(0, failures - 1), _MOST_DOUBLINGS))
+    if cause not in PERMANENT:
+        return min(LONGEST_PAUSE_S, _doubled(start.failures))
+    return min(PERMANENT_PAUSE_S, _doubled(start.refusals)) if start.ran else PERMANENT_PAUSE_S
+
+
+def _doubled(n: int) -> float:
+    return FIRST_PAUSE_S * 2.0 ** min(max(0, n - 1), _MOST_DOUBLINGS)

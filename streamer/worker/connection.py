@@ -243,6 +243,11 @@ class Connection:
             self._tell(event)
 
     def _over(self, error: SourceError | None) -> None:
+        if error is not None:
+            # Others hold it for as long as the source is away: not the decoder and its pictures along with it, which
+            # the places where it was raised remember.
+            error.__cause__ = error.__context__ = None
+            error.__traceback__ = None
         self.error = error
         self._phase = "over"
         if error is not None and not self._go.is_set():

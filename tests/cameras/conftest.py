@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from engines.zoo.sample import fetch_sample
 from streamer.bench.cameras import rtmp, rtsp
 from streamer.bench.cameras.camera import Camera
 from streamer.bench.cameras.clips import camera_clip
 from streamer.bench.cameras.http_camera import MjpegCamera, SegmentCamera
 from streamer.bench.cameras.rtmp import RtmpCamera
 from streamer.bench.cameras.rtsp import RtspCamera, RtspOptions
+from streamer.bench.fleet.ground import Ground
 from tests.cameras.setup import require
 from tests.videos import pattern
 
@@ -53,3 +55,9 @@ def make_camera(shown: Path, tmp_path: Path) -> Iterator[MakeCamera]:
             return camera
 
         yield make
+
+
+@pytest.fixture
+def live_ground(models: None, tmp_path: Path) -> Ground:
+    """Ground for a scenario on an embedded bus of its own."""
+    return Ground(f"sqlite:///{tmp_path}/bus.db", tmp_path, fetch_sample())

@@ -19,7 +19,7 @@ class PageCamera:
         self.camera = camera
         self._says_when = says_when
         self.loaded_s: list[float] = []
-        """When the page was loaded, on the monotonic clock."""
+        """When the page was loaded, wall time."""
         self.server = HttpServer(self._answer)
 
     @property
@@ -53,7 +53,7 @@ class PageCamera:
         self.camera.close()
 
     def _answer(self, request: Request) -> None:
-        self.loaded_s.append(time.monotonic())
+        self.loaded_s.append(time.time())
         token, until_s = self.camera.token()
         when = f"?expire={until_s:.0f}" if self._says_when and until_s is not None else ""
         media = f"{self.camera.server.origin}/{token}{self.camera.segments.playlist.name}{when}"

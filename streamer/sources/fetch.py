@@ -29,14 +29,16 @@ def bare(url: str) -> str:
 
 
 @contextmanager
-def opened(source: Source, connect: ConnectSettings, url: str | None = None) -> Iterator[HTTPResponse]:
+def opened(
+    source: Source, connect: ConnectSettings, url: str | None = None, *, guarded: bool = False
+) -> Iterator[HTTPResponse]:
     """The answer to a request for `url`, which is the source's own address or one that it led to.
 
     User and password of the source go to its own host only. Raises `SourceUnreachable`, also for what goes wrong while
-    the answer is read, and `AddressRefused`.
+    the answer is read, and `AddressRefused`. `guarded`: see `Address`.
     """
     address = url or source.url
-    reach = Reach(source.url, networks_of(connect.networks))
+    reach = Reach(None if guarded else source.url, networks_of(connect.networks))
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -64,9 +66,11 @@ def opened(source: Source, connect: ConnectSettings, url: str | None = None) -> 
         raise SourceUnreachable(f"{source.name} {reason}: check the address and try again.") from error
 
 
-def text_of(source: Source, connect: ConnectSettings, url: str | None = None) -> tuple[str, str]:
+def text_of(
+    source: Source, connect: ConnectSettings, url: str | None = None, *, guarded: bool = False
+) -> tuple[str, str]:
     """The text at `url`, and the address it was found at in the end. Raises as `opened` does."""
-    with opened(source, connect, url) as answer:
+    with opened(source, connect, url, guarded=guarded) as answer:
         content = answer.read(MAX_TEXT_BYTES + 1)
         if len(content) > MAX_TEXT_BYTES:
             raise SourceUnreachable(f"{source.name} answers with more than a playlist can be: check the address.")

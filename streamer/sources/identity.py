@@ -20,7 +20,7 @@ _DEFAULT = ConnectSettings()
 _SIGNING = frozenset("expire expires exp e policy key-pair-id hdnts hdnea hdntl st x-amz-date x-amz-expires".split())  # noqa: SIM905
 
 
-def session_of(source: Source, connect: ConnectSettings = _DEFAULT) -> str:
+def session_of(source: Source, connect: ConnectSettings = _DEFAULT, *, guarded: bool = False) -> str:
     """64 hexadecimal digits that stand for the content, so that any replay of it is the same session.
 
     - a file: the sha256 of its bytes;
@@ -33,7 +33,7 @@ def session_of(source: Source, connect: ConnectSettings = _DEFAULT) -> str:
     - a test source: over its address.
 
     Raises `SourceMissing`, `SourceUnreachable`, `AddressRefused`; `SourceUnsupported` for what never ends, a camera or
-    something live, which has no session to repeat; and for a page what `resolve` raises.
+    something live, which has no session to repeat; and for a page what `resolve` raises. `guarded`: see `Address`.
     """
     if source.kind in ENDLESS_KINDS - RECORDABLE:
         what = "is a camera" if source.kind == "webcam" else "never ends"
@@ -41,11 +41,11 @@ def session_of(source: Source, connect: ConnectSettings = _DEFAULT) -> str:
     if source.kind == "testsrc":
         return hashlib.sha256(source.url.encode()).hexdigest()
     if source.kind == "http":
-        return _http_session(source, connect)
+        return _http_session(source, connect, guarded)
     if source.kind in ("hls", "dash"):
-        return _pieces_session(source, connect)
+        return _pieces_session(source, connect, guarded)
     if source.kind == "page":
-        return _page_session(source, connect)
+        return _page_session(source, connect, guarded)
     digest = hashlib.sha256()
     try:
         if source.kind == "images":
@@ -70,8 +70,8 @@ def _add_file(digest: hashlib._Hash, path: Path) -> None:
             digest.update(chunk)
 
 
-def _http_session(source: Source, connect: ConnectSettings) -> str:
-    with opened(source, connect) as answer:
+def _http_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
+    with opened(source, connect, guarded=guarded) as answer:
         tag = answer.headers.get("ETag") or ""
         length = answer.headers.get("Content-Length") or ""
         if tag.startswith('"') and length:
@@ -82,18 +82,18 @@ def _http_session(source: Source, connect: ConnectSettings) -> str:
         return digest.hexdigest()
 
 
-def _pieces_session(source: Source, connect: ConnectSettings) -> str:
-    text, found_at = text_of(source, connect)
+def _pieces_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
+    text, found_at = text_of(source, connect, guarded=guarded)
     if source.kind == "hls" and (variant := best_variant(text)) is not None:
-        text, _ = text_of(source, connect, urljoin(found_at, variant))
+        text, _ = text_of(source, connect, urljoin(found_at, variant), guarded=guarded)
     if goes_on(text):
         raise SourceUnsupported(f"{source.name} is live, so it has no end yet: read it with --mode live.")
     content = "\n".join(segments(text)) if source.kind == "hls" else manifest(text)
     return hashlib.sha256(f"{source.kind}\0{_unsigned(source.url)}\0{content}".encode()).hexdigest()
 
 
-def _page_session(source: Source, connect: ConnectSettings) -> str:
-    video = page_video(source, connect, now_s=0.0)
+def _page_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
+    video = page_video(source, connect, now_s=0.0, guarded=guarded)
     parts = [video.extractor, video.video, video.format]
     if is_nameless(video.extractor):
         parts.append(_unsigned(source.url))

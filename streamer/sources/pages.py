@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer.config import ConnectSettings
@@ -38,25 +38,30 @@ class PageVideo:
 
 
 def resolve(
-    source: Source, connect: ConnectSettings, now_s: float, sleep: Callable[[float], None] = time.sleep
+    source: Source,
+    connect: ConnectSettings,
+    now_s: float,
+    *,
+    guarded: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Address:
     """What is opened for `source`: the address of a page's video as it is now, every other source's own.
 
     `now_s` is the wall clock. For a page this asks the site, which takes seconds, each answer at most
     `connect.open_timeout_s`, and waits where the site shows a video only after some seconds of advertisements. Raises
-    `SourceError`: missing, unauthorized, unreachable, unsupported, refused.
+    `SourceError`: missing, unauthorized, unreachable, unsupported, refused. `guarded`: see `Address`.
     """
     if source.kind != "page":
-        return Address(source.url, source.kind)
-    video = page_video(source, connect, now_s)
+        return Address(source.url, source.kind, guarded=guarded)
+    video = page_video(source, connect, now_s, guarded=guarded)
     if video.waits_s > 0:
         sleep(video.waits_s)
-    return video.address
+    return replace(video.address, guarded=guarded)
 
 
-def page_video(source: Source, connect: ConnectSettings, now_s: float) -> PageVideo:
+def page_video(source: Source, connect: ConnectSettings, now_s: float, *, guarded: bool = False) -> PageVideo:
     """The video in a page, in the smallest format that is at least `connect.page_height` high. Raises `SourceError`."""
-    with session(source.url, source.name, connect, items="1:2") as site:
+    with session(source.url, source.name, connect, items="1:2", guarded=guarded) as site:
         found = _one_video(site.extract(source.url), source)
         video = video_in(found, site, connect.page_height, now_s, lasting=source.mode == "archive")
     if video is None:

@@ -24,14 +24,15 @@ def addresses_of(host: str) -> list[Address]:
 class Reach:
     """Judges the addresses that pages, redirects and playlists of one source name.
 
-    `home` is the source's own address: its host is always allowed. Names are looked up once. `refused` is the first
-    address that was not allowed, fit to be shown.
+    `home` is the source's own address, whose host is always allowed; None where somebody else asked for the source, so
+    that its own host is judged like any other. Names are looked up once. `refused` is the first address that was not
+    allowed, fit to be shown.
     """
 
-    def __init__(self, home: str, networks: Sequence[Network], lookup: Lookup = addresses_of) -> None:
+    def __init__(self, home: str | None, networks: Sequence[Network], lookup: Lookup = addresses_of) -> None:
         self._networks = networks
         self._lookup = lookup
-        self._known = {_host(home): True}
+        self._known = {} if home is None else {_host(home): True}
         self.refused: str | None = None
 
     def check(self, url: str) -> None:

@@ -48,15 +48,21 @@ class Session:
 
 @contextmanager
 def session(
-    url: str, name: str, connect: ConnectSettings, *, flat: bool = False, items: str | None = None
+    url: str,
+    name: str,
+    connect: ConnectSettings,
+    *,
+    flat: bool = False,
+    items: str | None = None,
+    guarded: bool = False,
 ) -> Iterator[Session]:
     """yt-dlp for the page at `url`; with `flat` it lists a playlist's videos without looking at them. `items` are
-    those wanted of a playlist (`1:2`).
+    those wanted of a playlist (`1:2`). Where it is `guarded`, the page's own host is judged as any other.
 
     Raises `SourceUnsupported` where yt-dlp is not installed, `SourceUnreadable` for a file of cookies that is none.
     """
     module = _yt_dlp(name)
-    reach = Reach(url, networks_of(connect.networks))
+    reach = Reach(None if guarded else url, networks_of(connect.networks))
     options: dict[str, Any] = {
         "quiet": True,
         "no_warnings": True,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -255,6 +255,17 @@ def test_no_page_leads_into_an_internal_network(site: Site, way: str) -> None:
     if way != "video":
         named = ConnectSettings(networks=("127.0.0.0/8", "::1/128"))
         assert resolved(site.url(f"{way}.html"), named).url.startswith("http://localhost:")
+
+
+def test_what_others_asked_for_is_not_looked_for_inside(site: Site) -> None:
+    site.pages = {"watch.html": page('<video src="clip.mp4"></video>')}
+    (source,) = parse(f"page+{site.url('watch.html')}", "archive")
+    for ask in (lambda: resolve(source, CONNECT, NOW_S, guarded=True), lambda: session_of(source, guarded=True)):
+        with pytest.raises(AddressRefused):
+            ask()
+    assert site.asked == []
+    named = ConnectSettings(networks=("127.0.0.0/8",))
+    assert resolve(source, named, NOW_S, guarded=True) == replace(resolve(source, CONNECT, NOW_S), guarded=True)
 
 
 def test_nothing_is_said_and_nothing_is_written(

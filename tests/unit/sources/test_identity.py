@@ -168,6 +168,17 @@ def test_a_redirect_leads_to_no_internal_address_and_takes_no_login_along() -> N
             assert "Authorization" not in seen[0]
 
 
+@pytest.mark.parametrize("name", ["x.mp4", "x.m3u8", "x.mpd"])
+def test_what_others_asked_for_is_not_read_inside_a_network_that_is_not_named(name: str) -> None:
+    with server({}, pieces("1")) as (host, seen):
+        (source,) = parse(f"http://{host}/{name}", "archive")
+        with pytest.raises(AddressRefused):
+            session_of(source, guarded=True)
+        assert seen == []
+        named = ConnectSettings(networks=("127.0.0.0/8",))
+        assert session_of(source, named, guarded=True) == session_of(source)
+
+
 def test_redirects_come_to_an_end() -> None:
     with server({"Location": "/again"}, b"", 302) as (host, seen), pytest.raises(SourceUnreachable):
         session_of(parse(f"http://{host}/x.mp4")[0])

@@ -63,6 +63,13 @@ def test_internal_addresses_are_refused_and_no_secret_is_told(url: str) -> None:
         guard.check(str(guard.refused))
 
 
+def test_what_others_asked_for_may_not_lie_inside_itself() -> None:
+    Reach(None, networks_of(["192.168.0.0/16"]), lookup).check("http://lan.example/page")
+    for inside in ("http://inner.example/page", "http:///page"):
+        with pytest.raises(AddressRefused):
+            Reach(None, (), lookup).check(inside)
+
+
 def test_a_source_inside_reaches_its_own_host_and_the_networks_that_are_named() -> None:
     inside = reach("http://10.0.0.1/page", "192.168.0.0/16")
     inside.check("http://10.0.0.1/video")

@@ -115,6 +115,42 @@ def gates(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_pa
     _give(result, program.table(result), folder, as_json)
 
 
+@bench.command(epilog="\b\nExample:\n  streamer bench isolation --repeats 5 --out bench-output")
+@click.option("--clip", type=click.Path(path_type=Path), help="A video with a face.  [default: the sample clip]")
+@click.option("--streams", "n_quiet", type=_COUNT, default=4, show_default=True, help="How many quiet streams.")
+@click.option("--fps", type=_COUNT, default=10, show_default=True, help="Frames a second of each stream.")
+@click.option(
+    "--seconds", "measure_s", type=_SECONDS, default=20.0, show_default=True, help="How long each is measured."
+)
+@click.option("--children", type=_COUNT, default=1, show_default=True, help="Processes that share the streams.")
+@click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; medians are given.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write isolation.json here.")
+@json_option
+def isolation(
+    clip: Path | None,
+    n_quiet: int,
+    fps: int,
+    measure_s: float,
+    children: int,
+    repeats: int,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """How far a crowd, a hung and a flapping source move the latency of the others: 1 where it is too far."""
+    from streamer.bench import isolation as program
+
+    if folder is not None:
+        folder_for_output(folder)
+    if clip is not None and not clip.is_file():
+        raise UsageError(f"there is no clip {clip}")
+    ensure_models(Config(), offline=False, quiet=as_json)
+    chosen = clip or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    plan = program.Plan(n_quiet, fps, measure_s, children)
+    result = program.run(chosen, plan, repeats=repeats, tell=lambda text: click.echo(text, err=True))
+    _give(result, program.table(result), folder, as_json)
+    return 0 if result["good"] else 1
+
+
 @bench.command(epilog="\b\nExample:\n  streamer bench restore --bus kafka://localhost:9092 --out bench-output")
 @bus_option
 @config_option
@@ -217,6 +253,56 @@ def fleet(
         ground = Ground(url, Path(place), clip.resolve(), broker, lambda text: click.echo(text, err=True))
         result = program.run(scenario, ground, arguments)
     _give(result, json.dumps(result, indent=2), folder, as_json)
+    return 0 if result["good"] else 1
+
+
+@bench.command(epilog="\b\nExample:\n  streamer bench hostile --files 2400 --out bench-output")
+@click.option("--files", "n_files", type=_COUNT, default=2400, show_default=True, help="How many files to spoil.")
+@click.option("--seed", default=0, show_default=True, help="The same seed spoils the same files.")
+@click.option(
+    "--video",
+    "videos",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Spoil this too.  [default: the sample clip]",
+)
+@click.option("--deadline", "deadline_s", type=_SECONDS, default=30.0, show_default=True, help="Seconds for one file.")
+@click.option("--only", type=click.IntRange(min=0), metavar="N", help="File number N of that seed alone.")
+@click.option("--keep", "kept", type=click.Path(path_type=Path), help="Put the files that went wrong here.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write hostile.json here.")
+@json_option
+def hostile(
+    n_files: int,
+    seed: int,
+    videos: tuple[Path, ...],
+    deadline_s: float,
+    only: int | None,
+    kept: Path | None,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """Spoilt files through the decode path: 1 where one crashed a reader, hung it, or raised no error of ours."""
+    from streamer.bench.hostile import program
+
+    if folder is not None:
+        folder_for_output(folder)
+    for video in videos:
+        if not video.is_file():
+            raise UsageError(f"there is no video {video}")
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    result = program.run(
+        videos or (fetch_sample(progress=tell),),
+        n_files=n_files,
+        seed=seed,
+        deadline_s=deadline_s,
+        only=only,
+        kept=kept,
+        tell=tell,
+    )
+    _give(result, program.table(result), folder, as_json)
     return 0 if result["good"] else 1
 
 

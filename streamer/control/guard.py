@@ -8,10 +8,10 @@ what it can send without being asked for leave bears its Origin, and is no JSON.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from streamer.control.address import ListenAddress, is_loopback
 from streamer.errors import UsageError
@@ -43,7 +43,7 @@ class Guard:
         if self.token is None and not is_loopback(_host_of(host)):
             return Refusal(403, "wrong_host", "this server is asked for by another name than this machine's: use it.")
         origin = headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return Refusal(403, "wrong_origin", "requests of other pages are not followed.")
         if self.token is not None and path not in OPEN_TO_ALL and not self._knows(headers.get("Authorization", "")):
             return Refusal(401, "no_token", "send the token: Authorization: Bearer TOKEN.")
@@ -76,11 +76,9 @@ def guard_for(address: ListenAddress, token_file: str | None, environment: Mappi
 
 
 def _host_of(header: str) -> str:
-    """The host in a Host header, without its port and brackets."""
-    host = header.strip()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    """The host in a Host header, without its port and brackets; empty for what is none."""
+    found = re.fullmatch(r"(?:\[([^\[\]\s]+)\]|([^:\[\]\s]+))(?::[0-9]+)?", header)
+    return "" if found is None else found[1] or found[2]
 
 
 def _type_of(header: str) -> str:

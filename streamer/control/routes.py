@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Answer:
 
 def answer(backend: Backend, guard: Guard, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
     """The answer to one request; never raises."""
-    path = urlsplit(target).path
+    path = target.partition("?")[0]
     refusal = guard.refusal(method, path, headers)
     if refusal is not None:
         more = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}

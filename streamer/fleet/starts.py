@@ -14,7 +14,7 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 6.0
 """With an opening of three seconds, a camera that has come back is seen within ten."""
 PROMPT_PAUSE_S = 0.1
-"""For what ended as it should, or was seen to stall after a good run: most often it is there at once."""
+"""For what ended as it should, or fell silent after a long run: most often it is there at once."""
 PERMANENT_PAUSE_S = 300.0
 """Between tries of what waits for somebody to put it right."""
 PERMANENT = frozenset(
@@ -34,8 +34,10 @@ PERMANENT = frozenset(
 PROMPT = frozenset(("ended", "expired", "resolution_changed"))
 PROMPT_AFTER_S = 3.0
 """What ran for so long is prompt to come again; what ends sooner could be opened and end for ever."""
-RAN_WELL_S = 30.0
+RAN_WELL_S = 5.0
 """A stream that ran for so long begins with the shortest pause again."""
+RAN_LONG_S = 30.0
+"""A stream that ran for so long has no habit of falling silent."""
 SLOW_OPENING_S = 30.0
 """A stream that is being opened for longer holds no place at its host any more."""
 _MOST_DOUBLINGS = 16
@@ -122,7 +124,7 @@ class StartGate:
         ran_s = now_s - start.since_s if start.phase == "running" else 0.0
         if ran_s >= RAN_WELL_S:
             start.failures = 0
-        prompt = ran_s >= (PROMPT_AFTER_S if cause in PROMPT else RAN_WELL_S) and cause in PROMPT | {"stalled"}
+        prompt = (cause in PROMPT and ran_s >= PROMPT_AFTER_S) or (cause == "stalled" and ran_s >= RAN_LONG_S)
         if not prompt:
             start.failures += 1
             start.refusals += cause in PERMANENT

@@ -14,6 +14,7 @@ from streamer.fleet.starts import (
     PROMPT,
     PROMPT_AFTER_S,
     PROMPT_PAUSE_S,
+    RAN_LONG_S,
     RAN_WELL_S,
     SLOW_OPENING_S,
     StartGate,
@@ -99,14 +100,26 @@ def test_what_ended_as_it_should_is_tried_again_at_once_unless_it_never_ran(caus
     assert min(pauses[3:]) >= LONGEST_PAUSE_S / 2
 
 
-def test_the_first_silence_after_a_good_run_costs_no_pause_the_next_one_does() -> None:
+def test_the_first_silence_after_a_long_run_costs_no_pause_the_next_one_does() -> None:
     starts = gate()
     running(starts, 0.0)
-    assert starts.failed("s", "stalled", RAN_WELL_S) <= PROMPT_PAUSE_S
-    assert starts.due(RAN_WELL_S + 1.0) == ["s"]
-    assert starts.failed("s", "stalled", RAN_WELL_S + 2.0) >= 0.5
+    assert starts.failed("s", "stalled", RAN_LONG_S) <= PROMPT_PAUSE_S
+    assert starts.due(RAN_LONG_S + 1.0) == ["s"]
+    assert starts.failed("s", "stalled", RAN_LONG_S + 2.0) >= 0.5
     running(starts, 100.0)
-    assert starts.failed("s", "stalled", 100.0 + RAN_WELL_S / 2) >= 0.5
+    assert starts.failed("s", "stalled", 100.0 + RAN_LONG_S / 2) >= 0.5
+
+
+def test_a_camera_that_flaps_but_runs_in_between_is_tried_soon_each_time() -> None:
+    starts = gate()
+    running(starts, 0.0)
+    now_s = 0.0
+    for _ in range(20):
+        now_s += RAN_WELL_S
+        now_s += (pause_s := starts.failed("s", "unreachable", now_s))
+        assert pause_s <= 1.0
+        assert starts.due(now_s) == ["s"]
+        starts.opened("s", now_s)
 
 
 @pytest.mark.parametrize("cause", sorted(PERMANENT))

@@ -13,7 +13,7 @@ from streamer.sources.address_names import is_nameless
 from streamer.sources.addresses import RECORDABLE
 from streamer.sources.fetch import bare, opened, text_of
 from streamer.sources.pages import page_video
-from streamer.sources.recordings import best_variant, goes_on, manifest, segments
+from streamer.sources.recordings import goes_on, manifest, segments, variant
 
 _CHUNK_BYTES = 1 << 20
 _DEFAULT = ConnectSettings()
@@ -27,7 +27,8 @@ def session_of(source: Source, connect: ConnectSettings = _DEFAULT, *, guarded: 
     - an image folder: over the names and the bytes of its images, in the order they are read, and the rate;
     - http: over the address (without user and password), the strong ETag and the length; a server that gives no
       strong ETag has its content read once and hashed, since only identical bytes may share a session;
-    - hls, dash: over the address and the segments that the playlist lists, without what signs them;
+    - hls, dash: over the address and the segments that the playlist lists, without what signs them, of the height that
+      is chosen by `connect`;
     - a page: over the site, its name for the video and for the format that is chosen by `connect`, since the video's
       address is another each time; where the site has no names for videos, over the page's address too;
     - a test source: over its address.
@@ -84,11 +85,11 @@ def _http_session(source: Source, connect: ConnectSettings, guarded: bool) -> st
 
 def _pieces_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
     text, found_at = text_of(source, connect, guarded=guarded)
-    if source.kind == "hls" and (variant := best_variant(text)) is not None:
-        text, _ = text_of(source, connect, urljoin(found_at, variant), guarded=guarded)
+    if source.kind == "hls" and (chosen := variant(text, connect.page_height)) is not None:
+        text, _ = text_of(source, connect, urljoin(found_at, chosen), guarded=guarded)
     if goes_on(text):
         raise SourceUnsupported(f"{source.name} is live, so it has no end yet: read it with --mode live.")
-    content = "\n".join(segments(text)) if source.kind == "hls" else manifest(text)
+    content = "\n".join(segments(text)) if source.kind == "hls" else f"{connect.page_height} {manifest(text)}"
     return hashlib.sha256(f"{source.kind}\0{_unsigned(source.url)}\0{content}".encode()).hexdigest()
 
 

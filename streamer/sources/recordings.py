@@ -10,18 +10,23 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 _BANDWIDTH = re.compile(r"[:,]BANDWIDTH=(\d{1,12})")
+_HEIGHT = re.compile(r"[:,]RESOLUTION=\d{1,6}x(\d{1,6})")
 _OF_A_SEGMENT = ("#EXTINF", "#EXT-X-BYTERANGE", "#EXT-X-DISCONTINUITY", "#EXT-X-MEDIA-SEQUENCE")
 _CHANGING = re.compile(r'\s(?:publishTime|availabilityStartTime)="[^"]*"')
 
 
-def best_variant(playlist: str) -> str | None:
-    """The address of the richest variant as a master playlist writes it; None for a playlist of segments."""
-    found: list[tuple[int, str]] = []
+def variant(playlist: str, height_px: int) -> str | None:
+    """The address of the variant that is read, as a master playlist writes it; None for a playlist of segments.
+
+    That is the smallest that is at least `height_px` high, else the largest; of two, the one of more bits.
+    """
+    found: list[tuple[bool, int, int, str]] = []
     for line, following in pairwise(_lines(playlist)):
         if line.startswith("#EXT-X-STREAM-INF") and not following.startswith("#"):
-            rate = _BANDWIDTH.search(line)
-            found.append((int(rate.group(1)) if rate else 0, following))
-    return max(found, key=lambda one: one[0])[1] if found else None
+            height, rate = _number(_HEIGHT, line), _number(_BANDWIDTH, line)
+            enough = height >= height_px
+            found.append((not enough, height if enough else -height, -rate, following))
+    return min(found, key=lambda one: one[:3])[-1] if found else None
 
 
 def segments(playlist: str) -> list[str]:
@@ -46,6 +51,11 @@ def manifest(text: str) -> str:
     """A DASH manifest without what differs from one answer to the next."""
     text = re.sub(r"(?<!<)\?(?!>)[^\"'<>\s]*", "", text)
     return " ".join(_CHANGING.sub("", text).split())
+
+
+def _number(what: re.Pattern[str], line: str) -> int:
+    found = what.search(line)
+    return int(found.group(1)) if found else 0
 
 
 def _lines(text: str) -> list[str]:

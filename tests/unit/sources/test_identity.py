@@ -113,7 +113,7 @@ def test_a_recorded_playlist_is_the_same_however_it_is_signed() -> None:
         assert session_of(parse(f"http://{host}/a.m3u8", "archive")[0]) != first
 
 
-def test_of_several_variants_the_richest_one_s_segments_count() -> None:
+def test_of_several_variants_the_segments_of_the_one_that_is_read_count() -> None:
     master = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=9\nv/high.m3u8?t=1\n"
     more = {"/m.m3u8": master, "/low.m3u8": pieces("1"), "/v/high.m3u8": pieces("1")}
     with server({}, b"", more=more) as (host, seen):

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.sources.recordings import best_variant, goes_on, manifest, segments
+from streamer.sources.recordings import goes_on, manifest, segments, variant
 
 MASTER = """#EXTM3U
 #EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=9,BANDWIDTH=800000,RESOLUTION=640x360
-low.m3u8?t=1
-#EXT-X-STREAM-INF:PROGRAM-ID=1,BANDWIDTH=3000000
-https://cdn/high.m3u8?t=1
+360.m3u8?t=1
+#EXT-X-STREAM-INF:BANDWIDTH=900000,RESOLUTION=1280x720
+poor720.m3u8
+#EXT-X-STREAM-INF:PROGRAM-ID=1,RESOLUTION=1280x720,BANDWIDTH=3000000
+https://cdn/rich720.m3u8?t=1
+#EXT-X-STREAM-INF:BANDWIDTH=9000000
+unknown.m3u8
 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9000000,URI="i.m3u8"
 """
 PIECES = """#EXTM3U
@@ -22,10 +26,22 @@ seg1.ts?token={token}
 """
 
 
-def test_the_richest_variant_is_found() -> None:
-    assert best_variant(MASTER) == "https://cdn/high.m3u8?t=1"
-    assert best_variant(PIECES) is None
-    assert best_variant("") is None
+@pytest.mark.parametrize(
+    ("height_px", "address"),
+    [
+        (360, "360.m3u8?t=1"),
+        (361, "https://cdn/rich720.m3u8?t=1"),
+        (720, "https://cdn/rich720.m3u8?t=1"),
+        (2000, "https://cdn/rich720.m3u8?t=1"),
+    ],
+)
+def test_the_variant_is_the_smallest_that_is_high_enough(height_px: int, address: str) -> None:
+    assert variant(MASTER, height_px) == address
+
+
+def test_segments_have_no_variants() -> None:
+    assert variant(PIECES, 480) is None
+    assert variant("", 480) is None
 
 
 def test_segments_are_the_same_however_they_are_signed_and_whoever_serves_them() -> None:

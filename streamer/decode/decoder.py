@@ -13,10 +13,11 @@ from streamer.config import ConnectSettings, DecodeSettings
 from streamer.decode.feeds import DecoderInfo, Feed, Taken, open_feed
 from streamer.decode.media_clock import MediaClock
 from streamer.decode.opening import check_size, undecodable
+from streamer.decode.pacing import BurstPace, FilePace, Pace
 from streamer.errors import NotAVideo, ResolutionChanged, SourceUnsupported
 from streamer.pixels import Picture
 from streamer.pixels.frames import picture_of
-from streamer.source import Address, Source
+from streamer.source import ENDLESS_KINDS, Address, Source
 from streamer.types import Counters, Frame, TimeOrigin
 
 _CLOSE_WAIT_S = 0.5
@@ -30,26 +31,59 @@ class Decoder:
     `media_clock` is the whole state of its times.
     """
 
-    def __init__(self, source: Source, feed: Feed, settings: DecodeSettings, clock: Clock) -> None:
+    def __init__(
+        self, source: Source, address: Address, feed: Feed, settings: DecodeSettings, clock: Clock, no_frame_s: float
+    ) -> None:
         self.source = source
         self.info: DecoderInfo = feed.info
         self.counters = Counters()
-        self.media_clock = MediaClock(feed.time_base, feed.step_ticks)
+        self.media_clock = MediaClock.of(feed.time_base, feed.rate, restarts=feed.restarts)
         self._feed, self._settings, self._clock = feed, settings, clock
+        self._no_frame_s = no_frame_s
+        self._live = source.mode == "live"
+        self._by_arrival = self._live and source.kind in ENDLESS_KINDS
+        self._unstamped = self._live and address.kind == "mjpeg"  # FFmpeg makes its time stamps up
+        self._pace_of: Pace | None = None
+        if self._live and address.kind in ("hls", "dash"):
+            self._pace_of = BurstPace()
+        elif self._live and address.kind in ("file", "images", "http", "testsrc"):
+            self._pace_of = FilePace()
         self._stop = threading.Event()
         self._reading = threading.Lock()
-        self._started_s: float | None = None
         self._join_at_s = 0.0
+        self._beat_s = clock.monotonic_s()
         self._display_wh: tuple[int, int] | None = None
-        self.beat_s = clock.monotonic_s()
-        self.keyframes_only = False
+
+    @property
+    def beat_s(self) -> float:
+        """When there was a sign of life last, on the monotonic clock: a packet, a frame, a step of waiting for one's
+        turn. While silence is to be expected (an HLS stream between two segments) it is not older than the watch's
+        patience allows."""
+        quiet_s = min(self._clock.monotonic_s(), self._feed.quiet_until_s - self._no_frame_s)
+        return max(self._beat_s, quiet_s)
+
+    @property
+    def keyframes_only(self) -> bool:
+        """Whether nothing but key frames is decoded; may be set from any thread. Begins with the next packet, ends
+        with the next key frame, since what lies between cannot be decoded without those before."""
+        return self._feed.keyframes_only
+
+    @keyframes_only.setter
+    def keyframes_only(self, value: bool) -> None:
+        self._feed.keyframes_only = value
+
+    @property
+    def reorder_delay_s(self) -> float:
+        """How much later than it could be a frame comes out because of the order of B-frames."""
+        return self._feed.reorder_frames / (self.info.fps or 25.0)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order they are shown, until the source ends or `interrupt` or `close` is called.
 
         Raises, after the frames before it: `ResolutionChanged`, `AbsurdDimensions`, `SourceDamaged` (more than
-        `max_damaged_packets` in a row), `SourceTruncated`, `SourceUnreachable`, `NotAVideo` (no frame at all).
-        In live mode files and test sources are paced by their media time.
+        `max_damaged_packets` in a row), `SourceTruncated`, `SourceUnreachable`, `SourceStalled`, `SourceExpired`,
+        `SourceUnauthorized`, `AddressRefused`, `NotAVideo` (no frame at all).
+        In live mode files, test sources and streams of segments are paced by their media time.
         """
         reads = self._feed.read()
         in_a_row = 0
@@ -57,9 +91,11 @@ class Decoder:
             while True:
                 with self._reading:
                     taken = None if self._stop.is_set() else next(reads, None)
-                self.beat_s = self._clock.monotonic_s()
                 if taken is None:
                     break
+                self._beat_s = max(self._beat_s, taken.arrival_s)
+                if taken.idle:
+                    continue
                 self.counters.corrupt_packets += taken.damaged
                 if taken.frame is None:
                     in_a_row += 1
@@ -81,17 +117,18 @@ class Decoder:
     def _frame(self, taken: Taken) -> Frame:
         assert taken.frame is not None
         picture = self._picture(taken)
-        moment = self.media_clock.place(taken.pts, taken.duration_ticks)
         arrival_s = taken.arrival_s
-        if self.source.mode == "live":
-            if self.source.kind != "webcam":
-                arrival_s = self._pace(moment.media_time_s)
-            capture_time_s: float | None = self._clock.wall_s() - (self._clock.monotonic_s() - arrival_s)
-            origin: TimeOrigin = "arrival"
+        pts = None if self._unstamped else taken.pts
+        moment = self.media_clock.place(pts, taken.duration_ticks, arrival_s if self._by_arrival else None)
+        if self._pace_of is not None:
+            arrival_s = self._paced(self._pace_of, moment.media_time_s)
+        captured: tuple[float | None, TimeOrigin] = None, "none"
+        if taken.capture is not None:
+            captured = taken.capture
+        elif self._live:
+            captured = self._clock.wall_s() - (self._clock.monotonic_s() - arrival_s), "arrival"
         elif self._feed.created_s is not None:
-            capture_time_s, origin = self._feed.created_s + moment.media_time_s, "container"
-        else:
-            capture_time_s, origin = None, "none"
+            captured = self._feed.created_s + moment.media_time_s, "container"
         index = self.counters.decoded
         self.counters.decoded += 1
         return Frame(
@@ -99,10 +136,10 @@ class Decoder:
             index,
             moment.segment,
             moment.pts,
-            self._feed.time_base,
+            self.media_clock.time_base,
             moment.media_time_s,
-            capture_time_s,
-            origin,
+            captured[0],
+            captured[1],
             arrival_s,
             picture,
         )
@@ -128,15 +165,14 @@ class Decoder:
         self._display_wh = size
         return picture
 
-    def _pace(self, media_time_s: float) -> float:
+    def _paced(self, pace: Pace, media_time_s: float) -> float:
         """Wait until it is a frame's turn; its arrival on the monotonic clock."""
         if media_time_s < self._join_at_s:
             return self._clock.monotonic_s()
-        if self._started_s is None:
-            self._started_s = self._clock.monotonic_s() - media_time_s
-        while (left_s := self._started_s + media_time_s - self._clock.monotonic_s()) > 0 and not self._stop.is_set():
+        due_s = pace.due_s(media_time_s, self._clock.monotonic_s())
+        while (left_s := due_s - self._clock.monotonic_s()) > 0 and not self._stop.is_set():
             self._clock.sleep(min(left_s, _PACE_STEP_S))
-            self.beat_s = self._clock.monotonic_s()
+            self._beat_s = self._clock.monotonic_s()
         return self._clock.monotonic_s()
 
     def join_at(self, media_time_s: float) -> None:
@@ -144,8 +180,13 @@ class Decoder:
         self._join_at_s = media_time_s
 
     def interrupt(self) -> None:
-        """End the iteration after the packet being read; returns at once. A network read ends by its own time limit."""
+        """End the iteration after the packet being read; returns at once.
+
+        What waits for HTTP (hls, dash, mjpeg, http) ends at once too; rtsp, rtmp, srt and webcams by FFmpeg's own time
+        limit, a second after `connect.no_frame_s`.
+        """
         self._stop.set()
+        self._feed.interrupt()
 
     def close(self) -> None:
         """End the iteration and free the source. Safe from any thread and more than once.
@@ -153,7 +194,7 @@ class Decoder:
         While another thread is inside of a read it is that thread that frees the source when the read ends, since
         FFmpeg must not be closed under it.
         """
-        self._stop.set()
+        self.interrupt()
         if self._reading.acquire(timeout=_CLOSE_WAIT_S):
             try:
                 self._feed.close()
@@ -176,5 +217,10 @@ def open_source(
     connect: ConnectSettings = ConnectSettings(),  # noqa: B008 (immutable)
     address: Address | None = None,
 ) -> Decoder:
-    """A decoder for `source`, opened: headers are read, no frame yet. Raises the `SourceError` that fits."""
-    return Decoder(source, open_feed(source, settings, clock), settings, clock)
+    """A decoder for `source`, opened: headers are read, no frame yet. Raises the `SourceError` that fits.
+
+    `address` is where it lies; the source's own where it is not given.
+    """
+    there = address or Address(source.url, source.kind)
+    feed = open_feed(source, there, settings, clock, connect)
+    return Decoder(source, there, feed, settings, clock, connect.no_frame_s)

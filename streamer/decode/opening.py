@@ -1,16 +1,23 @@
-"""Opening a container: which protocols and formats are allowed, and FFmpeg's failures as our errors."""
+"""Opening a container: which protocols and formats are allowed for which kind of source."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import av
 from av.container import InputContainer
 
-from streamer.decode.structure import missing_end
+from streamer.clock import Clock
+from streamer.config import ConnectSettings
+from streamer.decode.anchors import Anchors
+from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained
+from streamer.decode.http_file import HttpFile, HttpStream
+from streamer.decode.http_io import Http
+from streamer.decode.pieces import PieceFile
+from streamer.decode.segmented import open_pieces
 from streamer.errors import (
     AbsurdDimensions,
     NotAVideo,
@@ -18,16 +25,19 @@ from streamer.errors import (
     SourceDamaged,
     SourceEmpty,
     SourceError,
-    SourceMissing,
-    SourceTruncated,
-    SourceUnreachable,
-    SourceUnreadable,
+    SourceStalled,
     SourceUnsupported,
 )
-from streamer.source import Source
+from streamer.source import Address, Source
 from streamer.testsrc import pattern_of
 
-NETWORK_TIMEOUT_S = 10.0
+READ_SLACK_S = 1.0
+"""FFmpeg's own time limits come so long after the watch's."""
+WEB_KINDS = frozenset(("http", "hls", "dash", "mjpeg"))
+"""Kinds that come over HTTP, and so through our own client."""
+_UDP_PATIENCE_US = 3_000_000
+_LOOKS_US = (500_000, 5_000_000)
+"""How much of a stream FFmpeg looks at before it opens; more where its size is not known after that."""
 MAX_SIDE_PX = 32767
 """OpenCV addresses pixels with 16 bits."""
 
@@ -37,59 +47,138 @@ _REFUSED = """tty hls dash concat concatf ffmetadata sdp rtp rtsp sap lavfi imag
     video4linux2,v4l2 v4l2 fbdev x11grab kmsgrab alsa oss pulse sndio jack data bin txt webvtt ismv"""
 _REFUSED_FORMATS = frozenset(_REFUSED.split())
 
+_PIECES = "mpegts,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+_FORMATS = {"rtsp": "rtsp", "rtmp": "flv", "srt": "mpegts", "hls": _PIECES, "dash": _PIECES, "mjpeg": "mpjpeg,mjpeg"}
+_PROTOCOLS = {"rtsp": "rtsp,rtsps,rtp,srtp,udp,tcp,tls", "rtmp": "rtmp,rtmps,tcp,tls", "srt": "srt,udp"}
 
-def open_container(source: Source, max_pixels: int) -> InputContainer:
+
+class LiveFile(Protocol):
+    """What FFmpeg reads through: a file of ours over the network. One thread reads, any may `abort`."""
+
+    failure: SourceError | None
+
+    def read(self, n: int) -> bytes:
+        """At most `n` bytes, as soon as there are any; none at the end, and after a failure, which it keeps."""
+
+    def renew(self) -> None:
+        """The next packet is waited for: time limits begin anew."""
+
+    @property
+    def quiet_until_s(self) -> float:
+        """Until when (monotonic) it is no sign of trouble when nothing comes."""
+
+    def abort(self) -> None:
+        """End all waits at once."""
+
+    def close(self) -> None:
+        """Free it; for the thread that reads."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """An open container, and what it reads through where that is not FFmpeg itself."""
+
+    container: InputContainer
+    io: LiveFile | None = None
+
+    @property
+    def anchors(self) -> Anchors | None:
+        """The dates of what is being read, where a playlist tells them."""
+        return self.io.anchors if isinstance(self.io, PieceFile) else None
+
+    def close(self) -> None:
+        """Free both."""
+        self.container.close()
+        if self.io is not None:
+            self.io.close()
+
+
+def open_container(source: Source, address: Address, max_pixels: int, connect: ConnectSettings, clock: Clock) -> Opened:
     """The opened container. Raises the `SourceError` that says what is wrong and what to do."""
-    if source.kind == "file":
+    if address.kind == "file":
         _check_file(source)
-    with explained(source):
-        if source.kind == "testsrc":
-            return av.open(pattern_of(source.url).lavfi(), "r", format="lavfi")
-        if source.kind == "webcam":
-            return av.open(source.url, "r", format="v4l2", timeout=NETWORK_TIMEOUT_S)
-        if source.kind == "http":
-            options = _options(max_pixels, "http,https,tcp,tls") | {"reconnect": "1", "reconnect_delay_max": "5"}
-            return av.open(source.url, "r", options=options, metadata_errors="replace", timeout=NETWORK_TIMEOUT_S)
-        return av.open(source.url, "r", options=_options(max_pixels, "file"), metadata_errors="replace")
+    if address.kind in WEB_KINDS:
+        return _open_web(source, address, max_pixels, connect, clock)
+    limits_s = (connect.open_timeout_s, read_limit_s(address, connect))
+    with explained(source, address):
+        if address.kind == "testsrc":
+            return Opened(av.open(pattern_of(address.url).lavfi(), "r", format="lavfi"))
+        if address.kind == "webcam":
+            return Opened(av.open(address.url, "r", format="v4l2", timeout=limits_s))
+        if address.kind in FFMPEG_NETWORK_KINDS:
+            return Opened(_open_network(source, address, max_pixels, connect, limits_s))
+        return Opened(av.open(address.url, "r", options=_options(max_pixels, "file"), metadata_errors="replace"))
+
+
+def _open_web(source: Source, address: Address, max_pixels: int, connect: ConnectSettings, clock: Clock) -> Opened:
+    """What comes over HTTP comes through our own client; FFmpeg opens nothing."""
+    read_s = connect.no_frame_s + READ_SLACK_S
+    http = Http(source, address, connect)
+    io: LiveFile
+    if address.kind == "http":
+        io = HttpFile(http, address.url)
+    elif address.kind == "mjpeg":
+        io = HttpStream(http, address.url, read_s)
+    else:
+        io = open_pieces(source, address, http, connect, clock, read_s)
+    options = _options(max_pixels, "")
+    if address.kind in _FORMATS:
+        options["format_whitelist"] = _FORMATS[address.kind]
+    try:
+        with explained(source, address):
+            return Opened(av.open(io, "r", options=options, metadata_errors="replace"), io)
+    except BaseException as error:
+        io.close()
+        if isinstance(error, SourceError) and io.failure is not None:
+            raise io.failure from None
+        raise
+
+
+def _open_network(
+    source: Source, address: Address, max_pixels: int, connect: ConnectSettings, limits_s: tuple[float, float]
+) -> InputContainer:
+    """What FFmpeg's own network code reads. It is looked at briefly first: what comes meanwhile is kept, but old."""
+    url, options = network_options(address, connect)
+    options |= {"format_whitelist": _FORMATS[address.kind], "max_pixels": str(2 * max_pixels)}
+    for look_us in _LOOKS_US:
+        options["analyzeduration"] = str(look_us)
+        container = av.open(url, "r", _FORMATS[address.kind], options, metadata_errors="replace", timeout=limits_s)
+        if all(one.width for one in container.streams.video):
+            return container
+        container.close()
+    raise SourceStalled(f"{source.name} sends no key frame: have its encoder send one every few seconds.")
+
+
+def read_limit_s(address: Address, connect: ConnectSettings) -> float:
+    """How long FFmpeg may wait for one packet.
+
+    Where it cuts the stream into pictures itself it does not say the first time that a wait took too long, but gives
+    the picture it had not ended yet; so it waits twice, each time half as long.
+    """
+    limit_s = connect.no_frame_s + READ_SLACK_S
+    return limit_s / 2 if address.kind in ("rtsp", "srt") else limit_s
+
+
+def network_options(address: Address, connect: ConnectSettings) -> tuple[str, dict[str, str]]:
+    """The address as FFmpeg takes it, and its options, for a kind that FFmpeg's own network code reads."""
+    if address.kind != "rtsp":
+        return address.url, {"protocol_whitelist": _PROTOCOLS[address.kind]}
+    scheme, _, rest = address.url.partition("://")
+    transport = {"rtspt": "tcp", "rtspu": "udp"}.get(scheme.lower(), connect.rtsp_transport)
+    options = {"protocol_whitelist": _PROTOCOLS["rtsp"], "allowed_media_types": "video"}
+    if scheme.lower() == "rtsps":
+        transport = "tcp"
+    if transport == "auto":  # UDP first, then TCP where nothing comes by it
+        options["timeout"] = str(_UDP_PATIENCE_US)
+    else:
+        options["rtsp_transport"] = transport
+    return f"{'rtsps' if scheme.lower() == 'rtsps' else 'rtsp'}://{rest}", options
 
 
 def open_image(source: Source, path: Path, max_pixels: int) -> InputContainer:
     """One image as a container of one frame. Its bytes are handed over, so that no name is taken for a pattern."""
     with explained(source):
         return av.open(io.BytesIO(path.read_bytes()), "r", options=_options(max_pixels, ""), metadata_errors="replace")
-
-
-@contextlib.contextmanager
-def explained(source: Source) -> Iterator[None]:
-    """Turn what FFmpeg and the system raise inside into one sentence that names the source and what to do."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise explanation(source, error) from None
-
-
-def explanation(source: Source, error: Exception) -> SourceError:
-    """The error to raise for one of FFmpeg's or the system's."""
-    name = source.name
-    if isinstance(error, FileNotFoundError):
-        return SourceMissing(f"{name} does not exist: check the path.")
-    if isinstance(error, PermissionError):
-        return SourceUnreadable(f"{name} may not be read: give this user the right to read it.")
-    if isinstance(error, IsADirectoryError):
-        return NotAVideo(f"{name} is a folder: name a file in it.")
-    if isinstance(error, (av.HTTPError, av.HTTPClientError)):
-        return SourceUnreachable(f"{name} was refused by its server: check the address and the access rights.")
-    if source.kind == "http" and isinstance(error, (OSError, av.ExitError)):
-        return SourceUnreachable(f"{name} did not answer: check the address and the network, then try again.")
-    if source.kind == "webcam":
-        return SourceUnreachable(f"{name} could not be read: check that the camera is connected and not in use.")
-    if source.kind == "file" and (missing := _missing(source)):
-        return SourceTruncated(f"{name} ends too early, {missing}: copy or record it again.")
-    if isinstance(error, OSError):
-        return SourceUnreadable(f"{name} cannot be read: check the disk and the file's rights.")
-    return NotAVideo(f"{name} is no video that FFmpeg can read: check that it is the right file and plays elsewhere.")
 
 
 def _check_file(source: Source) -> None:
@@ -100,13 +189,6 @@ def _check_file(source: Source) -> None:
         with path.open("rb") as file:
             if path.is_file() and not file.read(1):
                 raise SourceEmpty(f"{source.name} is empty: copy or record it again.")
-
-
-def _missing(source: Source) -> str | None:
-    try:
-        return missing_end(Path(source.url)) if Path(source.url).is_file() else None
-    except OSError:
-        return None
 
 
 def _options(max_pixels: int, protocols: str) -> dict[str, str]:

@@ -280,14 +280,16 @@ def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
     path = write_video(tmp_path / "secret.mp4", pictures(2), "mpeg4")
     path.chmod(0)
     code = f"""
-from streamer.decode.opening import open_container
+from streamer.clock import SystemClock
+from streamer.config import DecodeSettings
+from streamer.decode import open_source
 from streamer.errors import SourceUnreadable
 from streamer.sources import Source
 import os
 if os.getuid() == 0:
     os.setegid(65534); os.seteuid(65534)
 try:
-    open_container(Source("s", {str(path)!r}, "file", "archive"), 10**6)
+    open_source(Source("s", {str(path)!r}, "file", "archive"), DecodeSettings(), SystemClock())
 except SourceUnreadable as error:
     print(error)
 """

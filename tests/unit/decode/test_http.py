@@ -63,7 +63,7 @@ def test_a_file_over_http(clip: bytes) -> None:
 
 
 def test_a_refusal_is_not_the_file_s_fault(clip: bytes) -> None:
-    with server(b"no", status=403) as url, pytest.raises(errors.SourceUnreachable, match="refused"):
+    with server(b"no", status=403) as url, pytest.raises(errors.SourceUnauthorized, match="refused"):
         opened(f"{url}/a.mp4?token=hunter2")
 
 

@@ -1,0 +1,88 @@
+"""Which hosts a source may lead to: names are resolved here, and what was checked is what is connected to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from streamer.errors import AddressRefused, SourceUnreachable
+from streamer.netguard import Address as IpAddress
+from streamer.netguard import Network, allowed, internal, literal_address
+from streamer.source import redacted
+
+Lookup = Callable[[str, int], Sequence[IpAddress]]
+
+
+@dataclass(slots=True)
+class Reach:
+    """The rule for one source. Its own host, `own_host`, may be anything; redirects and what playlists name may lead
+    to it, to the public internet, or into `networks`. Where the own host was public when it was first looked up, it
+    stays so: a name that moves inside later is refused.
+    """
+
+    name: str
+    own_host: str
+    networks: Sequence[Network] = ()
+    lookup: Lookup = field(default=lambda host, port: look_up(host, port))
+    _own_internal: bool | None = None
+
+    def is_own(self, host: str) -> bool:
+        """Whether `host` is the source's own."""
+        return bool(self.own_host) and _same(host, self.own_host)
+
+    def addresses(self, host: str, port: int) -> list[IpAddress]:
+        """Where to connect to for `host`. Raises `AddressRefused`, or `SourceUnreachable` for a name that nobody knows.
+
+        Asks the system's resolver, which cannot be interrupted.
+        """
+        try:
+            found = self.lookup(host, port)
+        except OSError:
+            found = ()
+        if not found:
+            raise SourceUnreachable(f"{self.name}: nobody knows the host {redacted(host)}: check the address.")
+        good = [one for one in found if allowed(one, self.networks)]
+        if self.is_own(host):
+            if self._own_internal is None:
+                self._own_internal = any(internal(one) for one in found)
+            if self._own_internal:
+                return list(found)
+        if not good:
+            raise AddressRefused(
+                f"{self.name} leads to {redacted(host)}, which lies inside of a private network: put that network into "
+                "connect.networks if it is meant."
+            )
+        return good
+
+
+def web_parts(name: str, url: str) -> SplitResult:
+    """`url` taken apart. Raises `AddressRefused` unless it is http or https with a host."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or not url.isprintable():
+        scheme = parts.scheme[:20] or "no"
+        raise AddressRefused(f"{name} leads to an address that is no web address ({scheme} scheme): it is not opened.")
+    return parts
+
+
+def look_up(host: str, port: int) -> list[IpAddress]:
+    """All addresses of a host, by the system's resolver. Raises `OSError`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that no name server takes
+        raise OSError(str(error)) from error
+    return list(dict.fromkeys(ip_address(str(address[0]).partition("%")[0]) for *_, address in found))
+
+
+def _same(one: str, other: str) -> bool:
+    a, b = one.lower().removesuffix("."), other.lower().removesuffix(".")
+    if a == b:
+        return True
+    literal = literal_address(a)
+    return literal is not None and literal == literal_address(b)

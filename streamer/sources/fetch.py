@@ -13,7 +13,7 @@ from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from streamer.config import ConnectSettings
-from streamer.errors import SourceUnreachable
+from streamer.errors import SourceError, SourceMissing, SourceUnauthorized, SourceUnreachable
 from streamer.netguard import networks_of
 from streamer.source import Source
 from streamer.sources.reach import Looks, Reach
@@ -34,8 +34,9 @@ def opened(
 ) -> Iterator[HTTPResponse]:
     """The answer to a request for `url`, which is the source's own address or one that it led to.
 
-    User and password of the source go to its own host only. Raises `SourceUnreachable`, also for what goes wrong while
-    the answer is read, and `AddressRefused`. `guarded`: see `Address`.
+    User and password of the source go to its own host only. Raises `SourceMissing`, `SourceUnauthorized`,
+    `SourceUnreachable`, also for what goes wrong while the answer is read, and `AddressRefused`. `guarded`: see
+    `Address`.
     """
     address = url or source.url
     reach = Reach(None if guarded else source.url, networks_of(connect.networks))
@@ -59,11 +60,19 @@ def opened(
     except (OSError, HTTPException, ValueError) as error:
         if reach.refused is not None:
             reach.check(reach.refused)
-        reason = "did not answer"
         if isinstance(error, urllib.error.HTTPError):
-            reason = f"answered {error.code}"
             error.close()
-        raise SourceUnreachable(f"{source.name} {reason}: check the address and try again.") from error
+            raise for_status(error.code, source.name) from error
+        raise SourceUnreachable(f"{source.name} did not answer: check the address and try again.") from error
+
+
+def for_status(status: int, name: str, credentials: str = "other credentials") -> SourceError:
+    """The error of a source whose server answered with `status`; `credentials` is what may let it in."""
+    if status in (404, 410):
+        return SourceMissing(f"{name} is not there (answered {status}): check the address.")
+    if status in (401, 403, 407, 451):
+        return SourceUnauthorized(f"{name} refuses (answered {status}): give it {credentials}.")
+    return SourceUnreachable(f"{name} answered {status}: check the address and try again.")
 
 
 def text_of(

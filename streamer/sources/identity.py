@@ -33,8 +33,9 @@ def session_of(source: Source, connect: ConnectSettings = _DEFAULT, *, guarded: 
       address is another each time; where the site has no names for videos, over the page's address too;
     - a test source: over its address.
 
-    Raises `SourceMissing`, `SourceUnreachable`, `AddressRefused`; `SourceUnsupported` for what never ends, a camera or
-    something live, which has no session to repeat; and for a page what `resolve` raises. `guarded`: see `Address`.
+    Raises `SourceMissing`, `SourceUnauthorized`, `SourceUnreachable`, `AddressRefused`; `SourceUnsupported` for what
+    never ends, a camera or something live, which has no session to repeat; and for a page what `resolve` raises.
+    `guarded`: see `Address`.
     """
     if source.kind in ENDLESS_KINDS - RECORDABLE:
         what = "is a camera" if source.kind == "webcam" else "never ends"

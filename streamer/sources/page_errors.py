@@ -14,6 +14,7 @@ from streamer.errors import (
     SourceUnsupported,
 )
 from streamer.source import redacted
+from streamer.sources.fetch import for_status
 
 # In this order: "Private video. Sign in if ..." is no matter of signing in.
 _PASSING = re.compile(
@@ -37,7 +38,7 @@ def as_source_error(error: Exception, name: str, module: ModuleType) -> SourceEr
     reason = _reason(causes)
     for cause in causes:
         if isinstance(cause, exceptions.HTTPError):
-            return _for_status(cause.status, name)
+            return for_status(cause.status, name, "a file of cookies under connect.cookies, or other credentials")
     if any(isinstance(cause, module.utils.UserNotLive) for cause in causes) or _PASSING.search(reason):
         return SourceUnreachable(f"{name} shows nothing now ({reason}): it is tried again.")
     if any(isinstance(cause, (exceptions.RequestError, OSError)) for cause in causes):
@@ -53,16 +54,6 @@ def as_source_error(error: Exception, name: str, module: ModuleType) -> SourceEr
     if _LOGIN.search(reason):
         return SourceUnauthorized(f"{name} wants a login ({reason}): give a file of cookies under connect.cookies.")
     return SourceUnsupported(f"{name} could not be read ({reason}): a newer yt-dlp may be able to.")
-
-
-def _for_status(status: int, name: str) -> SourceError:
-    if status in (404, 410):
-        return SourceMissing(f"{name} is not there (answered {status}): check the address.")
-    if status in (401, 403, 407, 451):
-        return SourceUnauthorized(
-            f"{name} refuses (answered {status}): give a file of cookies under connect.cookies, or other credentials."
-        )
-    return SourceUnreachable(f"{name} answered {status}: it is tried again.")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

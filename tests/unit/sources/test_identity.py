@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamer.config import ConnectSettings
-from streamer.errors import AddressRefused, SourceMissing, SourceUnreachable, SourceUnsupported
+from streamer.errors import AddressRefused, SourceMissing, SourceUnauthorized, SourceUnreachable, SourceUnsupported
 from streamer.sources import parse, session_of
 from streamer.sources.fetch import MAX_TEXT_BYTES
 
@@ -90,9 +90,11 @@ def test_http_sessions_follow_a_strong_tag_or_the_bytes() -> None:
 
 
 def test_http_that_refuses() -> None:
-    with server({}, b"", 403) as (host, _), pytest.raises(SourceUnreachable, match="answered 403") as caught:
-        session_of(parse(f"http://bob:pw@{host}/x.mp4")[0])
-    assert "pw" not in str(caught.value)
+    kinds = {404: SourceMissing, 401: SourceUnauthorized, 403: SourceUnauthorized, 500: SourceUnreachable}
+    for status, kind in kinds.items():
+        with server({}, b"", status) as (host, _), pytest.raises(kind, match=f"answered {status}") as caught:
+            session_of(parse(f"http://bob:pw@{host}/x.mp4")[0])
+        assert "pw" not in str(caught.value)
     with pytest.raises(SourceUnreachable, match="did not answer"):
         session_of(parse("http://127.0.0.1:9/x.mp4")[0])
 

@@ -18,7 +18,7 @@ from streamer.fleet.submission import address_of
 from streamer.messages import StreamDefinition
 from streamer.source import ENDLESS_KINDS, Source
 from streamer.worker.crew import Crew
-from streamer.worker.link import Change, Ended, Opened, Release, SourceGone
+from streamer.worker.link import Change, Ended, Opened, Release, SourceGone, StreamTick
 from streamer.worker.openings import Openings, order_of, tuning_of
 from streamer.worker.orders import Order, claimed
 from streamer.worker.sentences import Sentences
@@ -157,22 +157,28 @@ class RunStreams:
     # -- what becomes of the orders -------------------------------------------------------------------------------
 
     def opened(self, order: Order, message: Opened) -> None:
-        """Its source gives frames."""
+        """Its source is open."""
         one = self.streams.get(order.work)
         if one is None:
             return
         self.gate.opened(order.work, self.clock.monotonic_s())
-        one.seen, one.failure = True, None
-        self.sentences.back(order.work)
         tuning = tuning_of(one.wanted.definition)
         if tuning != order.tuning:  # changed since it was ordered
             self.crew.tell(order.work, Change(work=order.work, tuning=tuning))
+
+    def ticked(self, tick: StreamTick) -> None:
+        """How far it is: what gives frames is well again."""
+        one = self.streams.get(tick.work)
+        if one is not None and one.phase == "running" and tick.state == "live":
+            one.seen, one.failure = True, None
+            self.sentences.back(tick.work)
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         """Its source went away, or is not there yet: it is tried again, for ever."""
         one = self.streams.get(order.work)
         if one is None or one.phase != "running":
             return
+        one.seen = one.seen or message.opened
         self._openings.source_gone(order, self._passing(message))
         self._failed(order.work, message.cause, message.message)
 

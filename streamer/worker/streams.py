@@ -36,9 +36,9 @@ class StreamView:
         self._note(state="running", cause=None, message=None, finished_s=None, restarts=restarts)
 
     def opened(self, message: Opened) -> None:
-        """The source is open."""
+        """The source is open. That a live one is live, its first frame tells."""
         self.run = message.run
-        state: ProgressState = "live" if self.source.mode == "live" else "running"
+        state: ProgressState = "connecting" if self.source.mode == "live" else "running"
         self._show(state=state, duration_s=message.duration_s, message=None)
         self._note(
             cause=None,

@@ -246,6 +246,7 @@ class Supervisor:
         for tick in message.streams:
             if tick.work in self._streams:
                 self._streams[tick.work].ticked(tick, now_s)
+                self._live.ticked(tick)
 
     def source_gone(self, order: Order, message: SourceGone) -> None:
         stream = self._streams[order.work]

@@ -75,7 +75,7 @@ def proper(children: Scripted, child: int, message: Message) -> None:
     """A child whose sources are there, and that lets go of them when it should."""
     match message:
         case Open():
-            children.say(child, live(message.work))
+            children.say(child, live(message.work), ticked(message.work))
         case Release():
             children.say(child, ended(message.work, state="interrupted", mode="live"))
         case Drain():
@@ -288,7 +288,7 @@ def test_a_run_of_nothing_but_wrong_addresses_says_so_at_once_tries_on_and_ends(
         ("lobby is away (missing). It is tried again.", True),
     ]
     assert PATIENCE_S <= one.clock.monotonic_s() - begun_s < PATIENCE_S + 5
-    assert 6 <= len(one.told(Reopen)) <= 20  # a server may just be starting
+    assert 6 <= len(one.told(Reopen)) <= 60  # a server may just be starting
 
 
 @pytest.mark.parametrize("which", ["another is there", "another is away for now", "it gave frames once", "controlled"])
@@ -310,7 +310,7 @@ def test_a_run_goes_on_where_there_is_hope(rig: Callable[..., Rig], which: str) 
     assert outcome.interrupted
     assert one.clock.monotonic_s() - begun_s >= 1000.0
     tries = [message for message in one.told(Reopen) if message.work == "door"]
-    assert len(tries) < 20  # what somebody has to put right is tried rarely
+    assert len(tries) < 50  # in 1000 s: what somebody has to put right is tried rarely
 
 
 def test_a_wrong_camera_beside_files_fails_when_they_are_done(rig: Callable[..., Rig]) -> None:

@@ -20,6 +20,8 @@ from streamer.bench.live.figures import spread
 
 SEGMENT_S = 1.0
 """A live playlist grows by one segment at a time: so long may pass between two frames without any reconnect."""
+_HELD_S = 5.0
+"""What was fetched before an address expired is shown for at most so long afterwards."""
 FIRST_S = 120.0
 RECONNECT_ALLOWED_S = 10.0
 _NAMES = ("says-when", "says-nothing")
@@ -74,7 +76,7 @@ def _of_one(page: Page, camera: PageCamera, span_s: tuple[float, float], expires
     media = [later.media_s - earlier.media_s for earlier, later in _pairs(seen)]
     largest_s = max([*within, *across], default=FIRST_S)
     reconnect_s = costs[-1] if costs else 0.0
-    wanted_loads = int((span_s[1] - span_s[0]) / expires_s)
+    wanted_loads = int((span_s[1] - span_s[0]) / (expires_s + _HELD_S))
     return {
         "good": largest_s <= reconnect_s + SEGMENT_S
         and reconnect_s <= RECONNECT_ALLOWED_S

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from engines.zoo.sample import fetch_sample
+from streamer.cli.bench_live import live
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
 from streamer.config import Config
@@ -23,6 +24,9 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.group(epilog="\b\nExample:\n  streamer bench throughput --out bench-output")
 def bench() -> None:
     """Measure this machine with this software."""
+
+
+bench.add_command(live)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench throughput --clip face.mp4 --out bench-output")

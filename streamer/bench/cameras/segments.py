@@ -84,7 +84,7 @@ class Segments(threading.Thread):
     def _open(self, n_before: int) -> OutputContainer:
         if self._form == "dash":
             options = {
-                "seg_duration": f"{self._target_s:g}",
+                "seg_duration": f"{0.9 * self._target_s:g}",  # a key frame that comes a little early is in time
                 "window_size": str(self._n_window),
                 "extra_window_size": "4",
                 "streaming": "0",

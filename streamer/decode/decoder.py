@@ -22,6 +22,8 @@ from streamer.types import Counters, Frame, TimeOrigin
 
 _CLOSE_WAIT_S = 0.5
 _PACE_STEP_S = 0.05
+_FILES = frozenset(("file", "images", "http", "testsrc"))
+"""Kinds that come as fast as they are read, and have a beginning."""
 
 
 class Decoder:
@@ -41,12 +43,12 @@ class Decoder:
         self._feed, self._settings, self._clock = feed, settings, clock
         self._no_frame_s = no_frame_s
         self._live = source.mode == "live"
-        self._by_arrival = self._live and source.kind in ENDLESS_KINDS
+        self._by_arrival = self._live and source.kind in ENDLESS_KINDS and address.kind not in _FILES
         self._unstamped = self._live and address.kind == "mjpeg"  # FFmpeg makes its time stamps up
         self._pace_of: Pace | None = None
         if self._live and address.kind in ("hls", "dash"):
             self._pace_of = BurstPace()
-        elif self._live and address.kind in ("file", "images", "http", "testsrc"):
+        elif self._live and address.kind in _FILES:
             self._pace_of = FilePace()
         self._stop = threading.Event()
         self._reading = threading.Lock()

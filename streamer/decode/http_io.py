@@ -73,7 +73,8 @@ class Answer:
 class Http:
     """The web as one source may see it. One thread asks, any may `abort`.
 
-    Every connection goes to an address that `Reach` has allowed. Headers of the address go along, and credentials and
+    Every connection goes to an address that `Reach` has allowed; of a guarded address not even its own host is allowed
+    for its own sake. Headers of the address go along, and credentials and
     cookies to its own host only.
     """
 
@@ -81,7 +82,7 @@ class Http:
         self.name = source.name
         self.connect = connect
         self.wires = Wires()
-        own = web_host(source.url) or web_host(address.url)
+        own = "" if address.guarded else web_host(source.url) or web_host(address.url)
         self._reach = reach or Reach(source.name, own, networks_of(connect.networks))
         self._home = web_host(address.url)
         self._expires = address.expires_at_s is not None or source.kind == "page"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,8 +51,9 @@ class Detector:
     """A face detector for pictures of any size.
 
     `name` is the zoo's name and picks how the maps are read; `open_runner(shape)` compiles the network for one input
-    shape. Owned by one thread, as its runners are. A picture may as well be a region of a larger one: nothing here
-    assumes whole frames, which leaves room for searching around known faces only.
+    shape. Owned by one thread, as its runners are; only `prepare` may be called from others. A picture may as well be
+    a region of a larger one: nothing here assumes whole frames, which leaves room for searching around known faces
+    only.
     """
 
     def __init__(self, name: str, open_runner: Callable[[Shape], Runner], settings: DetectSettings) -> None:
@@ -62,14 +64,19 @@ class Detector:
         self._decoder = DECODERS[name]
         self._open_runner = open_runner
         self._runners: dict[Shape, Runner] = {}
+        self._opening = threading.Lock()
 
     def prepare(self, width: int, height: int) -> Shape:
-        """Opens the runner for displayed pictures of this size (seconds, once per shape) and returns its shape."""
+        """Opens the runner for displayed pictures of this size (seconds, once per shape) and returns its shape.
+
+        May be called from any thread: whoever opens a stream need not make those wait that run.
+        """
         if width <= 0 or height <= 0:
             raise ModelError(f"a picture of {width}x{height} pixels cannot be searched for faces")
         shape = shape_for(width, height, self.settings.input_size)
-        if shape not in self._runners:
-            self._runners[shape] = self._open_runner(shape)
+        with self._opening:
+            if shape not in self._runners:
+                self._runners[shape] = self._open_runner(shape)
         return shape
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections]:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import threading
+from typing import cast
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.runtime.protocol import FloatArray
+from engines.runtime.protocol import FloatArray, Runner
 from streamer.config import DetectSettings
 from streamer.errors import ModelError
-from streamer.faces.detect import SHAPES, Detector, shape_for
+from streamer.faces.detect import SHAPES, Detector, Shape, shape_for
 from tests.unit.faces.scripted import (
     POINT_SHARES,
     Answer,
@@ -230,3 +233,27 @@ def test_pictures_without_pixels_are_refused(size: tuple[int, int]) -> None:
     found, _, _ = detector(always())
     with pytest.raises(ModelError, match="cannot be searched"):
         found.prepare(*size)
+
+
+def test_a_shape_is_compiled_once_however_many_streams_open_at_once() -> None:
+    opened: list[Shape] = []
+    both = threading.Barrier(2)
+    first = threading.Event()
+
+    def open_slowly(shape: Shape) -> Runner:
+        opened.append(shape)
+        first.wait(0.2)  # long enough for the other to come in, were it let
+        return cast(Runner, object())
+
+    detector = Detector("centerface", open_slowly, DetectSettings())
+
+    def prepare() -> None:
+        both.wait()
+        detector.prepare(640, 360)
+
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10.0)
+    assert opened == [(320, 192)]

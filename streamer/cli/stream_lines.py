@@ -54,8 +54,9 @@ def _state_words(happening: Happening) -> str:
 def _definition_words(happening: Happening) -> str:
     details = happening.details
     said = [printable(str(details["source"]))]
-    said += [f"{name} {details[name]}" for name in ("sample_fps", "model", "priority") if details[name]]
-    said += [name for name in ("paused", "repeat") if details[name]]
+    numbers = ("sample_fps", "max_faces", "model", "priority")
+    said += [f"{name} {details[name]}" for name in numbers if details.get(name)]
+    said += [name for name in ("keyframes_only", "paused", "repeat") if details.get(name)]
     return "defined: " + ", ".join(said)
 
 

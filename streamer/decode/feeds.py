@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from streamer.clock import Clock
 from streamer.config import ConnectSettings, DecodeSettings
+from streamer.decode.bounded import bounded
 from streamer.decode.captured import Mark, believable, reported_s
 from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained, explanation
 from streamer.decode.opening import (
@@ -265,7 +266,9 @@ class ContainerFeed:
         io = self._opened.io
         if io is not None:
             io.renew()
-        for packet in self._container.demux(self._stream):
+        packets = self._container.demux(self._stream)
+        size_bytes = self._container.size if self._address.kind in ("file", "http") else 0
+        for packet in bounded(packets, self._source, size_bytes) if size_bytes > 0 else packets:
             yield packet
             if io is not None:
                 io.renew()

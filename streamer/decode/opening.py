@@ -14,6 +14,7 @@ from av.container import InputContainer
 from streamer.clock import Clock
 from streamer.config import ConnectSettings
 from streamer.decode.anchors import Anchors
+from streamer.decode.bounded import MOST_ENTRIES, spells_out
 from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained
 from streamer.decode.http_file import HttpFile, HttpStream
 from streamer.decode.http_io import Http
@@ -205,6 +206,11 @@ def _check_file(source: Source) -> None:
         with path.open("rb") as file:
             if path.is_file() and not file.read(1):
                 raise SourceEmpty(f"{source.name} is empty: copy or record it again.")
+        if path.is_file() and spells_out(path) > MOST_ENTRIES:
+            raise SourceDamaged(
+                f"{source.name} claims more pictures than memory would hold an index of: it is damaged, record or "
+                "convert it again."
+            )
 
 
 def _options(max_pixels: int, protocols: str) -> dict[str, str]:

@@ -37,6 +37,16 @@ _SWSCALE: dict[Matrix, Colorspace] = {
     "smpte240m": Colorspace.SMPTE240M,
     "bt2020": Colorspace.BT2020,
 }
+
+
+def _nameless(kind: type[SideDataType], value: object) -> SideDataType:
+    """What FFmpeg attaches and PyAV has no name for, as EXIF: otherwise it would refuse all side data of the frame."""
+    other = object.__new__(kind)
+    other._name_, other._value_ = f"NAMELESS_{value}", value  # type: ignore[assignment]
+    return other
+
+
+SideDataType._missing_ = classmethod(_nameless)  # type: ignore[method-assign, assignment]
 _LIMITED, _FULL = int(ColorRange.MPEG), int(ColorRange.JPEG)
 _ACCURATE = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _ABSURD_ASPECT = 8

@@ -27,18 +27,20 @@ def expand_pages(sources: Sequence[Source], connect: ConnectSettings) -> list[So
     a video that is listed twice is read once. This asks the sites, which takes seconds. Raises `SourceError` for a page
     that cannot be read; `SourceMissing` for a list without videos.
     """
-    kept: dict[tuple[str, str], Source] = {}
-    listed: set[tuple[str, str]] = set()
+    kept: list[Source] = []
+    listed: dict[tuple[str, str], int] = {}
+    by_itself = {(source.kind, source.url) for source in sources}
     for source in sources:
-        found = _videos_of(source, connect) if _may_list(source) else [source]
-        for video in found:
-            kept.setdefault((video.kind, video.url), video)
-            if video is not source:
-                listed.add((video.kind, video.url))
-    given = [source.stream for at, source in kept.items() if at not in listed]
-    new = [(redacted(kept[at].url), kept[at].stream, kept[at].stream) for at in kept if at in listed]
-    names = iter(unique_names(new, given))
-    return [replace(one, stream=next(names)) if at in listed else one for at, one in kept.items()]
+        for video in _videos_of(source, connect) if _may_list(source) else [source]:
+            if video is source:  # named by the user, twice under two names where that is meant
+                kept.append(video)
+            elif (video.kind, video.url) not in listed and (video.kind, video.url) not in by_itself:
+                listed[video.kind, video.url] = len(kept)
+                kept.append(video)
+    new = sorted(listed.values())
+    given = [source.stream for at, source in enumerate(kept) if at not in set(new)]
+    names = iter(unique_names([(redacted(kept[at].url), kept[at].stream, kept[at].stream) for at in new], given))
+    return [replace(one, stream=next(names)) if at in set(new) else one for at, one in enumerate(kept)]
 
 
 def _may_list(source: Source) -> bool:

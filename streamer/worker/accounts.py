@@ -86,11 +86,14 @@ def status(lane: Lane, clock: Clock, message: str | None = None) -> Status:
     """
     state = lane.watch.state
     error = lane.error if state in ("failed", "backing_off", "stalled") else None
+    cause = error.cause if error else None
+    if state == "backing_off" and error is None:  # it said goodbye, as a camera does that is switched off
+        cause, message = "ended", f"{lane.source.name} has ended: it is opened again"
     return lane.open_state.actor.status(
         state,
         lane.count(),
         wall_s=clock.wall_s(),
-        cause=error.cause if error else None,
+        cause=cause,
         message=str(error) if error else message,
         frame_age_s=_frame_age_s(lane, clock.monotonic_s()),
     )

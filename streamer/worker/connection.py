@@ -6,19 +6,18 @@ thread still does is heard, offered or counted, and the stream goes on with anot
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import msgspec
+from dataclasses import dataclass
 
 from streamer import log
 from streamer.batching.exchange import Exchange
 from streamer.clock import Clock
-from streamer.config import Config
+from streamer.config import Config, ConnectSettings
 from streamer.decode import Decoder, DecoderInfo, open_source
-from streamer.errors import SourceBroke, SourceError
+from streamer.errors import ModelError, SourceBroke, SourceError
 from streamer.source import Source
 from streamer.sources import resolve
 from streamer.types import Frame
@@ -62,7 +61,8 @@ class Connection:
     """Its own name in the exchange. `counts` are its thread's to write; everything public is for the child's loop.
 
     `prepare`, where given, is called on the thread before anything is opened; it may wait for the bus. `tell` brings
-    events to the loop. `work` is the work that it is for. `guarded`: others asked for it, see `Address`.
+    events to the loop. `work` is the work that it is for. `guarded`: others asked for it, see `Address`. `warm` makes
+    ready what pictures of a size need: here and not in the loop, where every other stream would wait for it.
     """
 
     def __init__(
@@ -75,7 +75,9 @@ class Connection:
         tell: Callable[[ConnectionEvent], None],
         prepare: Callable[[], None] = lambda: None,
         *,
+        connect: ConnectSettings | None = None,
         guarded: bool = False,
+        warm: Callable[[tuple[int, int]], None] = lambda _: None,
     ) -> None:
         self.work = work
         self.source = source
@@ -87,7 +89,9 @@ class Connection:
         self._exchange = exchange
         self._tell = tell
         self._prepare = prepare
+        self._connect = config.connect if connect is None else connect
         self._guarded = guarded
+        self._warm = warm
         self._keyframes_only = False
         self._decoder: Decoder | None = None
         self._go = threading.Event()
@@ -183,18 +187,18 @@ class Connection:
         self._over(error)
 
     def _open(self) -> None:
-        connect = self._config.connect
-        if self._guarded:
-            connect = msgspec.structs.replace(connect, networks=self._config.fleet.networks)
+        connect = self._connect
         self._enter("resolving")
         self._found_at_s = self._clock.wall_s()
-        address = replace(resolve(self.source, connect, self._found_at_s), guarded=self._guarded)
+        address = resolve(self.source, connect, self._found_at_s, guarded=self._guarded)
         self._expires_at_s = address.expires_at_s
         self._enter("opening")
         with open_source(self.source, self._config.decode, self._clock, connect, address) as decoder:
             decoder.keyframes_only = self._keyframes_only
             self._decoder = decoder
             self._enter("waiting")
+            with contextlib.suppress(ModelError):  # the loop asks again, and hears of it
+                self._warm(decoder.info.display_wh)
             self._say(ConnectionOpened(self, decoder.info))
             self._go.wait()
             if not self.was_left:

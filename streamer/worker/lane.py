@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from streamer.batching.exchange import Exchange
 from streamer.clock import Clock
-from streamer.config import Config
+from streamer.config import Config, ConnectSettings
 from streamer.decode import DecoderInfo
 from streamer.errors import (
     AbsurdDimensions,
@@ -51,8 +53,9 @@ class Lane:
     `phase` is `opening` until frames may come, `resting` while the source is gone and its state is kept, `ending` once
     nothing more is analysed and only the commit of what was is awaited. `counters` hold an earlier child's counts, and
     those of the connections from the last `count` on. `session` is the sha256 of an archive file; live, it is the epoch
-    and the number of the connection. `unwatched` until the first frame after a time in which nobody
-    looked. `given_run` is the run that somebody named, empty where the source's bytes name it.
+    and the number of the connection. `unwatched` until the first frame after a time in which nobody looked. `given_run`
+    is the run that somebody named, empty where the source's bytes name it. `warm` is told the size of its pictures, on
+    the connection's thread.
     """
 
     order: Open
@@ -77,6 +80,7 @@ class Lane:
     n_connections: int = 0
     rested_at_s: float = 0.0
     connection: Connection | None = None
+    warm: Callable[[tuple[int, int]], None] = lambda _: None
     _before: Counters = field(default_factory=Counters)
     _cpu_s: float = 0.0
 
@@ -136,6 +140,14 @@ class Lane:
         if self.mode == "archive" or not self.order.reopen:
             return False
         return self.error is not None or self.order.repeat or self.source.kind in ENDLESS_KINDS
+
+    @property
+    def connect(self) -> ConnectSettings:
+        """How its source may be reached: what others asked for leads to the networks that are open to others."""
+        connect = self.config.connect
+        if not self.order.guarded:
+            return connect
+        return msgspec.structs.replace(connect, networks=self.config.fleet.networks)
 
     @property
     def counts_on(self) -> bool:
@@ -204,10 +216,15 @@ class Lane:
         """
 
         def prepare() -> None:
-            self.session = session_of(self.source, self.config.connect) if self.mode == "archive" else f"{self.epoch}.0"
+            self.session = self._session()
             tell(LaneRead(self, fetch(self)))
 
         self._connect(exchange, tell, prepare)
+
+    def _session(self) -> str:
+        if self.mode == "live":
+            return f"{self.epoch}.0"
+        return session_of(self.source, self.connect, guarded=self.order.guarded)
 
     def reconnect(self, exchange: Exchange[Connection, Frame], tell: Callable[[LaneEvent], None]) -> None:
         """Open the source of a resting lane again; its media time goes on counting through the gap."""
@@ -221,7 +238,16 @@ class Lane:
         self, exchange: Exchange[Connection, Frame], tell: Callable[[LaneEvent], None], prepare: Callable[[], None]
     ) -> None:
         connection = Connection(
-            self.work, self.source, self.config, self.clock, exchange, tell, prepare, guarded=self.order.guarded
+            self.work,
+            self.source,
+            self.config,
+            self.clock,
+            exchange,
+            tell,
+            prepare,
+            connect=self.connect,
+            guarded=self.order.guarded,
+            warm=self.warm,
         )
         connection.keyframes_only = self.keyframes_only
         self._fold()

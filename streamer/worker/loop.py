@@ -185,7 +185,7 @@ class Loop:
         self._count_late()
         if passing:
             self._analyse(passing, may_wait=False)
-            self._outbox.send_live_on_time()
+        self._outbox.send_live_on_time()
 
     def _count_late(self) -> None:
         for connection, _ in self._exchange.late():
@@ -301,6 +301,7 @@ class Loop:
         lane = Lane.of(message, self._config, self._clock)
         lane.run = lane.given_run = self._given_run(lane)
         self._lanes[lane.work] = lane
+        lane.warm = self._pipeline.prepare
         lane.start(self._exchange, self._fetch, self.tell)
         self._watchdog.add(lane.connection)
 

@@ -233,13 +233,13 @@ class RunStreams:
         self.sentences.gone(stream, cause, message)
 
 
-def wanted_of(source: Source, n_partitions_of: Callable[[str], int]) -> WantedStream:
+def wanted_of(source: Source, partition_of: Callable[[str], int]) -> WantedStream:
     """A source of the command line, as an operator would define it."""
     try:
         address = address_of(source)
     except UsageError:  # a file whose name is no UTF-8: it is never written, only shown
         address = source.name
-    return WantedStream(StreamDefinition(stream=source.stream, source=address), source, n_partitions_of(source.stream))
+    return WantedStream(StreamDefinition(stream=source.stream, source=address), source, partition_of(source.stream))
 
 
 def goes_on(source: Source) -> bool:

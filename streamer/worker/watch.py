@@ -24,8 +24,10 @@ NEXT: Mapping[SourceState, frozenset[SourceState]] = {
 }
 """What may follow. A child's states only: `waiting` and `paused` are the supervisor's to say."""
 
-LOOK_S = 0.25
+LOOK_S = 0.1
 """Between two looks at a connection."""
+NOTICED_SHARE = 0.9
+"""Silence counts as too long a little before the deadline: by then it is to be known on the bus."""
 RESOLVE_S = 60.0
 """Finding the address of a page's video takes several requests, each with a time limit of its own."""
 SLACK_S = 2.0
@@ -87,7 +89,7 @@ class SourceWatch:
             return self._stalled(waited_s) if waited_s > RESOLVE_S else None
         if signs.phase == "opening":
             return self._stalled(waited_s) if waited_s > settings.open_timeout_s + SLACK_S else None
-        if waited_s >= settings.no_frame_s - LOOK_S:  # the next look would be too late
+        if waited_s >= NOTICED_SHARE * settings.no_frame_s:
             return self._stalled(waited_s)
         unseen_s = now_s - max(signs.since_s, signs.since_s if signs.frame_s is None else signs.frame_s)
         if unseen_s > UNDECODABLE_TIMES * settings.no_frame_s:

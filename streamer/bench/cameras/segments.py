@@ -107,13 +107,15 @@ def _looped(
 ) -> Iterator[tuple[av.Packet[av.VideoStream], float]]:
     """The packets again and again, their times always later; each with when it is due, in seconds from the start."""
     packets = [packet for packet in packets if packet.pts is not None and packet.dts is not None]
-    times = [(packet.pts or 0, packet.dts or 0) for packet in packets]
-    start = min(pts for pts, _ in times)
-    length = max((packet.pts or 0) + (packet.duration or 0) for packet in packets) - start
+    times = [(packet.pts or 0, packet.dts or 0, packet.duration or 0) for packet in packets]
+    start = min(pts for pts, _, _ in times)
+    length = max(pts + duration for pts, _, duration in times) - start
     behind = 0
     while True:
-        for packet, (pts, dts) in zip(packets, times, strict=True):
-            packet.pts, packet.dts, packet.time_base = pts - start + behind, dts - start + behind, time_base
-            due_s = float(packet.pts * time_base)  # before muxing, which counts in units of its own
+        for packet, (pts, dts, duration) in zip(packets, times, strict=True):
+            # All of it anew each time: muxing counts on in units of its own.
+            packet.pts, packet.dts = pts - start + behind, dts - start + behind
+            packet.duration, packet.time_base = duration, time_base
+            due_s = float((pts - start + behind) * time_base)
             yield packet, due_s
         behind += length

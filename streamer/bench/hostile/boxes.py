@@ -15,6 +15,7 @@ TAGS = re.compile(
 _HOLDERS = frozenset(
     (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"edts", b"udta", b"moof", b"traf", b"mvex")
 )
+_DEPTH = 16
 _EBML = b"\x1a\x45\xdf\xa3"
 
 
@@ -28,7 +29,7 @@ def boxes_in(data: bytes, start: int = 0, end: int | None = None, above: tuple[i
         if not 8 <= size <= end - at:
             break
         found.append((*above, at))
-        if data[at + 4 : at + 8] in _HOLDERS:
+        if data[at + 4 : at + 8] in _HOLDERS and len(above) < _DEPTH:
             found += boxes_in(data, at + 8, at + size, (*above, at))
         at += size
     return found

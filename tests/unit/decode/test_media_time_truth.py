@@ -123,9 +123,7 @@ def test_counters_that_run_over(seed: int, bits: int, troubles: list[Trouble]) -
 def test_time_bases_coarse_and_fine(time_base: Fraction, rate: Fraction) -> None:
     """Ticks of three seconds hold dozens of frames, and each still has its own time."""
     clock = MediaClock.of(time_base, rate)
-    frames = [
-        Stamped(int(i / rate / time_base), None, 0.0, float(i / rate), float(1 / rate)) for i in range(700)
-    ]
+    frames = [Stamped(int(i / rate / time_base), None, 0.0, float(i / rate), float(1 / rate)) for i in range(700)]
     assert follow(clock, frames) <= 1
 
 

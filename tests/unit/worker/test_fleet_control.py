@@ -60,17 +60,22 @@ def test_streams_are_added_changed_paused_and_removed_as_by_the_command(rig: Cal
 def test_what_cannot_be_followed_is_not_written(rig: Callable[..., Rig]) -> None:
     one = rig()
     control = one.worker.control
-    for ask in (
+    asking: list[Callable[[], object]] = [
         lambda: control.put("door", Wish(source="gopher://u:geheim@x")),
         lambda: control.put("door", Wish(source=TESTSRC, sample_fps=0.0)),
         lambda: control.put("door", Wish(source=TESTSRC, max_faces=-1)),
         lambda: control.put("door", Wish(source=TESTSRC, model="nothing")),
         lambda: control.put("door", Wish(source="0")),
-    ):
+    ]
+    for ask in asking:
         with pytest.raises(NotFollowed) as refused:
             ask()
         assert "geheim" not in str(refused.value)
-    for unknown in (lambda: control.change("door", Change(paused=True)), lambda: control.remove("door")):
+    unknowns: list[Callable[[], object]] = [
+        lambda: control.change("door", Change(paused=True)),
+        lambda: control.remove("door"),
+    ]
+    for unknown in unknowns:
         with pytest.raises(Unknown):
             unknown()
     assert one.on("affect.streams", StreamDefinition) == []

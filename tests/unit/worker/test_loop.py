@@ -191,7 +191,7 @@ def test_a_stream_can_be_let_go_while_it_opens(
     """Whatever its decoder says later is of no concern any more."""
     gate = Gate(after=-1)
     monkeypatch.setattr("streamer.worker.connection.open_source", gate)
-    monkeypatch.setattr("streamer.worker.lane.session_of", lambda *_: "0" * 64)
+    monkeypatch.setattr("streamer.worker.lane.session_of", lambda *_, **__: "0" * 64)
     child = Running(config_for(tmp_path), models())
     child.open(video_source(video if exists else tmp_path / "gone.mp4"))
     gate.reached.wait(20)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 import pytest
 
+from streamer.decode import hls
+from streamer.decode.listing import chosen
 from streamer.sources.recordings import goes_on, manifest, segments, variant
 
 MASTER = """#EXTM3U
@@ -37,6 +41,11 @@ seg1.ts?token={token}
 )
 def test_the_variant_is_the_smallest_that_is_high_enough(height_px: int, address: str) -> None:
     assert variant(MASTER, height_px) == address
+    listing = hls.parse_playlist(MASTER, "https://h/m.m3u8")
+    assert isinstance(listing, hls.Master)
+    choice = chosen(listing.choices, height_px)
+    assert choice is not None
+    assert choice.url == urljoin("https://h/m.m3u8", address), "the decoder reads another one"
 
 
 def test_segments_have_no_variants() -> None:

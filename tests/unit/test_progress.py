@@ -165,3 +165,14 @@ def test_what_was_done_before_is_said_and_not_counted() -> None:
     assert "1 source already on this bus" in said
     assert "0 frames" in said
     assert "real time" not in said
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sentence_is_printed_as_it_is_with_or_without_a_table(terminal: bool) -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=40, color_system=None)
+    sentence = "streamer: [bold]door[/bold]: no answer from the camera in the yard. It is tried again."
+    with ProgressDisplay(console) as display:
+        display.update(ROWS)
+        display.say(sentence)
+    assert sentence in file.getvalue()  # neither read as markup nor broken into lines

@@ -81,6 +81,21 @@ def test_a_stream_is_added_replaced_changed_paused_and_removed(url: str, capsys:
     assert [one["stream"] for one in told(capsys, "streams", "list")] == ["b"]
 
 
+def test_how_much_of_a_stream_is_looked_at_is_its_own_matter(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def looked_at() -> tuple[float | None, bool | None, int | None]:
+        one = definitions(url)["a"]
+        return one.sample_fps, one.keyframes_only, one.max_faces
+
+    told(capsys, "streams", "add", "a=testsrc://64x64@5")
+    assert looked_at() == (None, None, None)  # as the worker's settings say
+    told(capsys, "streams", "add", "a=testsrc://64x64@5", "--sample-fps", "0.5", "--keyframes-only", "--max-faces", "3")
+    assert looked_at() == (0.5, True, 3)
+    told(capsys, "streams", "set", "a", "--priority", "1")
+    assert looked_at() == (0.5, True, 3)
+    told(capsys, "streams", "set", "a", "--every-frame", "--max-faces", "0", "--fps", "0")
+    assert looked_at() == (None, False, 0)
+
+
 def test_paths_are_written_whole_and_one_that_is_elsewhere_is_only_warned_of(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

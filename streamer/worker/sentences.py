@@ -28,7 +28,7 @@ class Sentences:
         reason = " ".join(message.split())
         # Most messages begin with the source's name, which often is the stream's.
         name = "" if reason.startswith(stream) else f"{stream}: "
-        again = "" if "again" in reason else " It is tried again."
+        again = "" if "is opened again" in reason else " It is tried again."
         self.say(printable(f"{name}{reason.rstrip('.')}.{again}"), cause in PERMANENT)
 
     def back(self, stream: str) -> None:

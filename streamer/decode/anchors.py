@@ -33,6 +33,10 @@ class Anchor:
             return at_s - self.first_s
         return (at_s - self.first_s + self.wrap_s / 2) % self.wrap_s - self.wrap_s / 2
 
+    def covers(self, at_s: float) -> bool:
+        """Whether the frame lies within its dates exactly."""
+        return 0 <= self.after_s(at_s) < self.duration_s
+
     def holds(self, at_s: float) -> bool:
         """Whether the frame can be one of this segment's."""
         return -_EARLY_S <= self.after_s(at_s) < self.duration_s + _LATE_S
@@ -44,6 +48,7 @@ class Anchors:
     def __init__(self) -> None:
         self._kept: deque[Anchor] = deque(maxlen=_KEPT)
         self._lock = threading.Lock()
+        self._asked_s: float | None = None
 
     def add(self, anchor: Anchor) -> None:
         """The next segment."""
@@ -56,8 +61,14 @@ class Anchors:
         None where its segment has no date.
         """
         with self._lock:
+            back = self._asked_s is not None and at_s < self._asked_s - _EARLY_S
+            self._asked_s = at_s
+            # A later segment may count anew over the time stamps of the one being read, so that one goes first.
             while len(self._kept) > 1 and self._kept[1].holds(at_s) and self._kept[1].after_s(at_s) >= 0:
+                if self._kept[0].covers(at_s) and not back:
+                    break
                 self._kept.popleft()
+                back = False
             for anchor in self._kept:
                 if anchor.holds(at_s):
                     return anchor.date_s + anchor.after_s(at_s)

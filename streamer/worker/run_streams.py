@@ -106,12 +106,14 @@ class RunStreams:
         return any(one.phase != "over" for one in self.streams.values())
 
     def hopeless(self) -> list[tuple[str, str, str]]:
-        """Every stream with its cause and sentence, when all of them are wrong for good and none ever gave a frame;
-        empty otherwise. Not before there was time to see whether that passes."""
+        """Every stream that is not over with its cause and sentence, when all of them are wrong for good and none ever
+        gave a frame; empty otherwise. Not before there was time to see whether that passes."""
         if self.clock.monotonic_s() < self._started_s + PATIENCE_S:
             return []
         found = []
         for stream, one in self.streams.items():
+            if one.phase == "over":
+                continue
             if one.seen or one.failure is None or one.failure[0] not in PERMANENT:
                 return []
             found.append((stream, *one.failure))

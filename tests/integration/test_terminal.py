@@ -17,7 +17,7 @@ BARS = "bars=testsrc://160x120@25?duration=3"
 
 def shows_rates(text: str) -> bool:
     """Whether some redraw had the test source at work: position, frames a second, faces, dropped, speed, state."""
-    return re.search(r"bars +\d\.\d s +[1-9]\d* +\d+ +\d+ +\d\.\dx +running", plain(text)) is not None
+    return re.search(r"bars +\d\.\d s +[1-9]\d* +\d+ +\d+ +\d\.\dx +live", plain(text)) is not None
 
 
 def told(lines: list[str]) -> list[str]:
@@ -45,7 +45,7 @@ def test_a_run_shows_its_streams_while_it_goes_on_and_leaves_the_terminal_clean(
 
 def test_interrupting_at_the_keyboard_drains_and_leaves_the_terminal_clean(tmp_path: Path) -> None:
     terminal = Terminal("run", "bars=testsrc://160x120@25?duration=60", cwd=tmp_path)
-    terminal.read_until(lambda text: " running" in plain(text))
+    terminal.read_until(lambda text: " live" in plain(text))
     terminal.type("\x03")
     code, screen = terminal.close()
     assert code == 130

@@ -1,6 +1,7 @@
-"""Reads the files that it is told of, one line a name, and says of each what became of it, one line of JSON.
+"""Says that it is ready, reads the files that it is told of, one line a name, and says of each what became of it.
 
-The decode path is the one of every file. Whoever started it watches it: a line that does not come is a hang or a crash.
+An answer is a line of JSON. The decode path is the one of every file. Whoever started it watches it: a line that does
+not come is a hang or a crash.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ def peak_bytes(forget: bool = False) -> int:
 def main() -> int:
     """Until there are no more names."""
     resource.setrlimit(resource.RLIMIT_AS, (SPACE_BYTES, SPACE_BYTES))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         before_bytes, start_s = peak_bytes(forget=True), time.monotonic()
         said = read(Path(line.rstrip("\n")))

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from streamer.errors import WorkerNotStarted
+
 COMMAND = (sys.executable, "-m", "streamer.bench.hostile.child")
 FILES_A_PROCESS = 250
+_START_S = 60.0
 
 
 class Reader:
-    """One child at a time, started when it is needed. `command` reads names and answers each with a line of JSON."""
+    """One child at a time, started when needed. `command` says `ready`, then answers each name with a line of JSON."""
 
     def __init__(self, deadline_s: float, command: Sequence[str] = COMMAND) -> None:
         self._deadline_s, self._command = deadline_s, tuple(command)
@@ -27,7 +30,10 @@ class Reader:
         self.n_started = 0
 
     def read(self, path: Path) -> dict[str, Any]:
-        """What the child says of the file; `hung` (seconds) or `crashed` (how) where it says nothing."""
+        """What the child says of the file; `hung` (seconds) or `crashed` (how) where it says nothing.
+
+        Raises `WorkerNotStarted` where no child gets as far as to read anything: that is no file's doing.
+        """
         child = self._running()
         assert child.stdin is not None
         start_s = time.monotonic()
@@ -68,6 +74,9 @@ class Reader:
             )
             self._n_read = 0
             self.n_started += 1
+            if self._line(self._child, time.monotonic() + _START_S) != b"ready\n":
+                self.close()
+                raise WorkerNotStarted(f"the reading process does not start: see what {' '.join(self._command)} says")
         return self._child
 
     def _ended(self) -> str:

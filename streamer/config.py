@@ -19,7 +19,8 @@ from streamer.errors import UsageError
 from streamer.source import Kind
 
 ENVIRONMENT_PREFIX = "STREAMER_"
-_LISTEN = r"(?:(?:(?:[^:\s\[\]]+|\[[0-9A-Fa-f:]+\]):)?[0-9]{1,5})?"
+LISTEN = r"(?:(?:([^:\s\[\]]+)|\[([0-9A-Fa-f:]+)\]):)?([0-9]{1,5})"
+"""`PORT` or `HOST:PORT`: a name or IPv4 host, or an IPv6 one in brackets, and the port."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -425,7 +426,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("fleet.starts_per_s", config.fleet.starts_per_s > 0, "more than 0"),
         ("fleet.job_attempts", config.fleet.job_attempts >= 1, "at least 1"),
         ("fleet.job_retry_s", config.fleet.job_retry_s >= 0, "0 or more"),
-        ("control.address", re.fullmatch(_LISTEN, config.control.address) is not None, "PORT or HOST:PORT"),
+        ("control.address", re.fullmatch(f"({LISTEN})?", config.control.address) is not None, "PORT or HOST:PORT"),
         ("spool.max_bytes", config.spool.max_bytes >= 1, "at least 1"),
         ("spool.after_s", config.spool.after_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),

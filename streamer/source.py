@@ -66,6 +66,11 @@ class Address:
     guarded: bool = False
 
 
+def may_expire(source: Source, address: Address) -> bool:
+    """Whether a refusal may only mean that the address is old: then it is found anew."""
+    return source.kind == "page" or address.expires_at_s is not None
+
+
 def is_stream_id(text: str) -> bool:
     """Whether `text` can be a stream's id: letters and digits of any script, `.`, `_`, `-`, `~`; at most 100."""
     return 0 < len(text) <= MAX_ID_LENGTH and text not in (".", "..") and all(c.isalnum() or c in "._-~" for c in text)

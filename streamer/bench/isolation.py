@@ -161,10 +161,7 @@ def _flap(camera: MjpegCamera, over: threading.Event) -> None:
 def _measured(database: Path, quiet: Path, trouble: str | None, plan: Plan) -> Round:
     """One run of `streamer run` until the quiet streams have ended."""
     names = [f"quiet-{number}" for number in range(plan.n_quiet)]
-    files = [database.with_name(f"{database.stem}-{name}.mp4") for name in names]
-    for file in files:
-        file.hardlink_to(quiet)  # a file that is named twice is one source
-    sources = [f"{name}={file}" for name, file in zip(names, files, strict=True)]
+    sources = [f"{name}={quiet}" for name in names]
     sources += [f"{TROUBLE}={trouble}"] if trouble else []
     log = database.with_suffix(".log")
     command = [sys.executable, "-m", "streamer", "run", *sources, "--mode", "live", "--bus", f"sqlite:///{database}"]
@@ -205,7 +202,8 @@ def _wait_until_ended(
         if database.exists() and time.monotonic() > deadline_s - _STARTS_WITHIN_S - _ENDS_WITHIN_S:
             bus = open_bus(f"sqlite:///{database}", create=False)
             try:
-                if _newest(bus, names) >= {(name, "ended") for name in names}:
+                last = _statuses(bus)
+                if all(name in last and last[name].state == "ended" for name in names):
                     return
             finally:
                 bus.close()
@@ -213,21 +211,20 @@ def _wait_until_ended(
         raise StreamerError(f"streamer run failed:\n{log.read_text('utf-8', 'replace')[-2000:]}")
 
 
-def _newest(bus: Bus, names: Sequence[str]) -> set[tuple[str, str]]:
-    """Streams with the state they were last in."""
-    states: dict[str, str] = {}
+def _statuses(bus: Bus) -> dict[str, Status]:
+    """The last word about each stream."""
+    last: dict[str, Status] = {}
     for record in drain(bus, [f"{TopicSettings().prefix}.status"]):
         if record.value is not None:
             status = decode(record.value, Status, content_type(record.headers))
-            states[status.stream] = status.state
-    return {(name, state) for name, state in states.items() if name in names}
+            last[status.stream] = status
+    return last
 
 
 def _read(bus: Bus, names: Sequence[str]) -> Round:
-    prefix = TopicSettings().prefix
     latencies_s: list[float] = []
     trouble_records = 0
-    for record in drain(bus, [f"{prefix}.observations"]):
+    for record in drain(bus, [f"{TopicSettings().prefix}.observations"]):
         if record.value is None:
             continue
         seen = decode(record.value, Observation, content_type(record.headers))
@@ -235,11 +232,7 @@ def _read(bus: Bus, names: Sequence[str]) -> Round:
             trouble_records += 1
         elif seen.media_time_s >= WARM_S and seen.capture_time_s is not None:
             latencies_s.append(record.time_s - seen.capture_time_s)
-    last: dict[str, Status] = {}
-    for record in drain(bus, [f"{prefix}.status"]):
-        if record.value is not None:
-            status = decode(record.value, Status, content_type(record.headers))
-            last[status.stream] = status
+    last = _statuses(bus)
     dropped: dict[str, int] = {}
     for name in names:
         for cause, n in (last[name].dropped if name in last else {}).items():

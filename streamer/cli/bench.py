@@ -6,11 +6,10 @@ import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import click
 
-from engines.zoo.sample import fetch_sample
+from streamer.cli.bench_common import give, sample, tell
 from streamer.cli.bench_live import live
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
@@ -61,7 +60,7 @@ def throughput(
     if clip is not None and not clip.is_file():
         raise UsageError(f"there is no clip {clip}")
     ensure_models(config, offline=False, quiet=as_json)
-    chosen = clip or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    chosen = clip or sample()
     result = program.run(
         chosen,
         config,
@@ -69,9 +68,9 @@ def throughput(
         duration_s=duration_s,
         part_s=part_s,
         repeats=repeats,
-        tell=lambda text: click.echo(text, err=True),
+        tell=tell,
     )
-    _give(result, program.table(result), folder, as_json)
+    give(result, program.table(result), folder, as_json)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench tracking --out bench-output")
@@ -84,7 +83,7 @@ def tracking(n_scenes: int, seed: int, folder: Path | None, as_json: bool) -> No
     from streamer.bench import tracking as program
 
     result = program.run(seed=seed, n_scenes=n_scenes)
-    _give(result, json.dumps(result, indent=2), folder, as_json)
+    give(result, json.dumps(result, indent=2), folder, as_json)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench gates --clip face.mp4 --out bench-output")
@@ -113,10 +112,10 @@ def gates(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_pa
         clips += program.clips_in(path) if path.is_dir() else [path]
     ensure_models(config, offline=False, quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="affect-streamer-gates-") as place:
-        sample = fetch_sample(progress=lambda text: click.echo(text, err=True))
-        clips = [*(clips or [sample]), program.held(sample, Path(place))]
-        result = program.run(clips, config, repeats=repeats, tell=lambda text: click.echo(text, err=True))
-    _give(result, program.table(result), folder, as_json)
+        usual = sample()
+        clips = [*(clips or [usual]), program.held(usual, Path(place))]
+        result = program.run(clips, config, repeats=repeats, tell=tell)
+    give(result, program.table(result), folder, as_json)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench isolation --repeats 5 --out bench-output")
@@ -148,10 +147,10 @@ def isolation(
     if clip is not None and not clip.is_file():
         raise UsageError(f"there is no clip {clip}")
     ensure_models(Config(), offline=False, quiet=as_json)
-    chosen = clip or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    chosen = clip or sample()
     plan = program.Plan(n_quiet, fps, measure_s, children)
-    result = program.run(chosen, plan, repeats=repeats, tell=lambda text: click.echo(text, err=True))
-    _give(result, program.table(result), folder, as_json)
+    result = program.run(chosen, plan, repeats=repeats, tell=tell)
+    give(result, program.table(result), folder, as_json)
     return 0 if result["good"] else 1
 
 
@@ -189,9 +188,9 @@ def restore(
         n_tracks=n_tracks,
         n_older=n_older,
         repeats=repeats,
-        tell=lambda text: click.echo(text, err=True),
+        tell=tell,
     )
-    _give(result, program.table(result), folder, as_json)
+    give(result, program.table(result), folder, as_json)
 
 
 @bench.command(
@@ -245,7 +244,7 @@ def fleet(
     if video is not None and not video.is_file():
         raise UsageError(f"there is no video {video}")
     ensure_models(Config(), offline=False, quiet=as_json)
-    clip = video or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    clip = video or sample()
     with tempfile.TemporaryDirectory(prefix="affect-streamer-fleet-") as place, ExitStack() as stack:
         broker = None
         if libs is not None:
@@ -254,9 +253,9 @@ def fleet(
             broker = start(libs, Path(place) / "kafka")
             stack.callback(broker.stop)
         url = bus or (broker.url if broker else "")
-        ground = Ground(url, Path(place), clip.resolve(), broker, lambda text: click.echo(text, err=True))
+        ground = Ground(url, Path(place), clip.resolve(), broker, tell)
         result = program.run(scenario, ground, arguments)
-    _give(result, json.dumps(result, indent=2), folder, as_json)
+    give(result, json.dumps(result, indent=2), folder, as_json)
     return 0 if result["good"] else 1
 
 
@@ -294,11 +293,8 @@ def hostile(
         if not video.is_file():
             raise UsageError(f"there is no video {video}")
 
-    def tell(text: str) -> None:
-        click.echo(text, err=True)
-
     result = program.run(
-        videos or (fetch_sample(progress=tell),),
+        videos or (sample(),),
         n_files=n_files,
         seed=seed,
         deadline_s=deadline_s,
@@ -306,13 +302,5 @@ def hostile(
         kept=kept,
         tell=tell,
     )
-    _give(result, program.table(result), folder, as_json)
+    give(result, program.table(result), folder, as_json)
     return 0 if result["good"] else 1
-
-
-def _give(result: dict[str, Any], text: str, folder: Path | None, as_json: bool) -> None:
-    click.echo(json.dumps(result) if as_json else text)
-    if folder is not None:
-        (folder_for_output(folder) / f"{result['bench']}.json").write_text(
-            json.dumps(result, indent=2) + "\n", encoding="utf-8"
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from engines.zoo.sample import fetch_sample
+from streamer.cli.bench_common import give, sample, tell
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import folder_for_output, json_option
 from streamer.config import Config
@@ -61,11 +61,8 @@ def live(
     if video is not None and not video.is_file():
         raise UsageError(f"there is no video {video}")
     ensure_models(Config(), offline=False, quiet=as_json)
-    clip = video or fetch_sample(progress=lambda text: click.echo(text, err=True))
+    clip = video or sample()
     with tempfile.TemporaryDirectory(prefix="affect-streamer-live-") as place:
-        result = program.run(scenario, Path(place), clip.resolve(), arguments, lambda text: click.echo(text, err=True))
-    text = json.dumps(result, indent=2)
-    click.echo(json.dumps(result) if as_json else text)
-    if folder is not None:
-        (folder_for_output(folder) / f"{result['bench']}.json").write_text(text + "\n", encoding="utf-8")
+        result = program.run(scenario, Path(place), clip.resolve(), arguments, tell)
+    give(result, json.dumps(result, indent=2), folder, as_json)
     return 0 if result["good"] else 1

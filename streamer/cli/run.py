@@ -193,17 +193,11 @@ def _sources(config: Config) -> tuple[list[Source], list[SourceResult]]:
         except SourceError as error:
             unusable.append(_unusable(redacted(text), redacted(text), error))
     found = parse_all(usable, config.mode)
-    try:
-        return expand_pages(found, config.connect), unusable
-    except SourceError:  # which of them it is, is to be told
-        good: list[Source] = []
-        for source in found:
-            try:
-                expand_pages([source], config.connect)
-                good.append(source)
-            except SourceError as error:
-                unusable.append(_unusable(source.stream, source.name, error))
-        return expand_pages(good, config.connect), unusable
+
+    def refused(source: Source, error: SourceError) -> None:
+        unusable.append(_unusable(source.stream, source.name, error))
+
+    return expand_pages(found, config.connect, refused), unusable
 
 
 def _unusable(stream: str, name: str, error: SourceError) -> SourceResult:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from streamer.config import LISTEN
 from streamer.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
@@ -31,7 +32,7 @@ class ListenAddress:
 
 def listen_address(text: str) -> ListenAddress:
     """The address in `PORT` or `HOST:PORT`; an IPv6 host is in brackets. Raises `UsageError`."""
-    found = re.fullmatch(r"(?:(?:([^:\s\[\]]+)|\[([0-9A-Fa-f:]+)\]):)?([0-9]{1,5})", text)
+    found = re.fullmatch(LISTEN, text)
     if found is None or int(found[3]) > 65535:
         raise UsageError(f"{text!r} is no address to listen at: write PORT or HOST:PORT, for example 127.0.0.1:9180")
     return ListenAddress(found[1] or found[2] or LOOPBACK, int(found[3]))

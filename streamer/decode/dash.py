@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 from xml.etree import ElementTree
 
-from streamer.decode.hls import MAX_PIECES, NotAPlaylist, Protected, date_s
+from streamer.decode.hls import MAX_PIECES, NotAPlaylist, Protected, date_s, whole_number
 from streamer.decode.listing import Blob, Choice, Listing, Part, Piece, chosen
 
 _NAMESPACE = re.compile(r"\{[^}]*\}")
@@ -103,7 +103,7 @@ def _best(period: Element, height: int) -> tuple[Element, Element] | None:
             if kind.startswith("video") or (not kind and (one.get("width") or group.get("width"))):
                 found.append((group, one))
     choices = [
-        Choice(str(index), _int(one.get("height") or group.get("height")), _int(one.get("bandwidth")))
+        Choice(str(index), whole_number(one.get("height") or group.get("height")), whole_number(one.get("bandwidth")))
         for index, (group, one) in enumerate(found)
     ]
     choice = chosen(choices, height)
@@ -130,7 +130,7 @@ def _pieces(place: _Place, since_s: float | None, live: bool) -> Iterator[Piece]
     listed = _merged(place.levels, "SegmentList")
     if listed is None:
         raise NotAPlaylist("its segments are described in a way that is not read")
-    scale = _int(listed.get("timescale")) or 1
+    scale = whole_number(listed.get("timescale")) or 1
     header = _listed(listed.find("Initialization"), "sourceURL", "range", place.base)
     for index, one in enumerate(listed.findall("SegmentURL")[:MAX_PIECES]):
         data = _listed(one, "media", "mediaRange", place.base)
@@ -138,7 +138,7 @@ def _pieces(place: _Place, since_s: float | None, live: bool) -> Iterator[Piece]
         yield Piece(
             place.first_number + index,
             data,
-            _int(listed.get("duration")) / scale,
+            whole_number(listed.get("duration")) / scale,
             None,
             header,
         )
@@ -146,8 +146,8 @@ def _pieces(place: _Place, since_s: float | None, live: bool) -> Iterator[Piece]
 
 def _templated(place: _Place, template: Element, since_s: float | None, live: bool) -> Iterator[Piece]:
     one = place.levels[-1]
-    scale = _int(template.get("timescale")) or 1
-    number = _int(template.get("startNumber") or "1")
+    scale = whole_number(template.get("timescale")) or 1
+    number = whole_number(template.get("startNumber") or "1")
     fields = {"RepresentationID": one.get("id", ""), "Bandwidth": one.get("bandwidth", "0")}
     initialization = template.get("initialization")
     header = Blob(urljoin(place.base, _filled(initialization, fields))) if initialization else None
@@ -175,14 +175,14 @@ def _spans(timeline: Element, number: int, length_s: float | None, scale: int) -
     time = 0
     entries = timeline.findall("S")
     for index, entry in enumerate(entries):
-        time = _int(entry.get("t")) if entry.get("t") is not None else time
-        length = _int(entry.get("d"))
+        time = whole_number(entry.get("t")) if entry.get("t") is not None else time
+        length = whole_number(entry.get("d"))
         if length < 1:
             raise NotAPlaylist("a segment in it has no length")
         times = _signed(entry.get("r"))
         if times < 0:
             after = entries[index + 1].get("t") if index + 1 < len(entries) else None
-            end = _int(after) if after is not None else int((length_s or 0.0) * scale)
+            end = whole_number(after) if after is not None else int((length_s or 0.0) * scale)
             times = max(0, -(-(end - time) // length) - 1)
         for _ in range(min(times + 1, MAX_PIECES + 1)):
             yield number, time, length
@@ -192,10 +192,10 @@ def _spans(timeline: Element, number: int, length_s: float | None, scale: int) -
 def _counted(
     template: Element, number: int, place: _Place, scale: int, since_s: float | None, live: bool
 ) -> Iterator[tuple[int, int, int]]:
-    length = _int(template.get("duration"))
+    length = whole_number(template.get("duration"))
     if length < 1:
         raise NotAPlaylist("a segment in it has no length")
-    offset = _int(template.get("presentationTimeOffset"))
+    offset = whole_number(template.get("presentationTimeOffset"))
     if not live:
         n = -(-int((place.length_s or 0.0) * scale) // length)
         first = 0
@@ -262,10 +262,5 @@ def _zoned(text: str) -> str:
     return text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text.strip()) else f"{text.strip()}Z"
 
 
-def _int(text: str | None) -> int:
-    digits = (text or "").strip()
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else 0
-
-
 def _signed(text: str | None) -> int:
-    return -1 if (text or "").strip().startswith("-") else _int(text)
+    return -1 if (text or "").strip().startswith("-") else whole_number(text)

@@ -20,7 +20,7 @@ from streamer.errors import (
     SourceUnreadable,
     SourceUnsupported,
 )
-from streamer.source import Address, Source
+from streamer.source import Address, Source, may_expire
 
 FFMPEG_NETWORK_KINDS = frozenset(("rtsp", "rtmp", "srt"))
 """Kinds that FFmpeg's own network code reads."""
@@ -42,8 +42,8 @@ def explanation(source: Source, error: Exception, address: Address | None = None
     name = source.name
     kind = address.kind if address is not None else source.kind
     if kind in FFMPEG_NETWORK_KINDS:
-        expires = source.kind == "page" or (address is not None and address.expires_at_s is not None)
-        return _network(name, kind, error, expires)
+        there = address or Address(source.url, source.kind)
+        return _network(name, kind, error, may_expire(source, there))
     if isinstance(error, FileNotFoundError):
         return SourceMissing(f"{name} does not exist: check the path.")
     if isinstance(error, PermissionError):

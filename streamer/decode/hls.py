@@ -50,7 +50,9 @@ def _master(lines: list[str], url: str) -> Master:
             _, _, height = told.get("RESOLUTION", "").lower().partition("x")
             codecs = told.get("CODECS", "").lower()
             video = not codecs or "RESOLUTION" in told or any(name in codecs for name in _VIDEO_CODECS)
-            choices.append(Choice(urljoin(url, line), _whole(height), _whole(told.get("BANDWIDTH", "")), video))
+            choices.append(
+                Choice(urljoin(url, line), whole_number(height), whole_number(told.get("BANDWIDTH", "")), video)
+            )
             told = None
     return Master(tuple(choices))
 
@@ -90,7 +92,7 @@ class _Reading:
             case "#EXT-X-TARGETDURATION":
                 self._target_s = _seconds(value)
             case "#EXT-X-MEDIA-SEQUENCE":
-                self._number = _whole(value)
+                self._number = whole_number(value)
             case "#EXT-X-ENDLIST":
                 self._ended = True
             case "#EXT-X-PROGRAM-DATE-TIME":
@@ -152,7 +154,7 @@ class _Reading:
     @staticmethod
     def _range(value: str, follows: int) -> Part:
         n, _, first = value.strip().strip('"').partition("@")
-        part = (_whole(first) if first else follows, _whole(n))
+        part = (whole_number(first) if first else follows, whole_number(n))
         if part[1] < 1:
             raise NotAPlaylist("a range of bytes in it is empty")
         return part
@@ -171,8 +173,9 @@ def _attributes(line: str) -> dict[str, str]:
     return {key: value.strip('"') for key, value in _ATTRIBUTE.findall(line.partition(":")[2])}
 
 
-def _whole(text: str) -> int:
-    digits = text.strip()
+def whole_number(text: str | None) -> int:
+    """The number that a playlist writes; 0 where it writes none, or one beyond belief."""
+    digits = (text or "").strip()
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else 0
 
 

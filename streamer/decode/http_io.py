@@ -28,7 +28,7 @@ from streamer.errors import (
     SourceUnsupported,
 )
 from streamer.netguard import networks_of
-from streamer.source import Address, Source
+from streamer.source import Address, Source, may_expire
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CLOAKED = frozenset(("cookie", "authorization"))
@@ -85,7 +85,7 @@ class Http:
         own = "" if address.guarded else web_host(source.url) or web_host(address.url)
         self._reach = reach or Reach(source.name, own, networks_of(connect.networks))
         self._home = web_host(address.url)
-        self._expires = address.expires_at_s is not None or source.kind == "page"
+        self._expires = may_expire(source, address)
         self._credentials = credentials_of(web_parts(self.name, address.url))
         self._headers = [(key, value) for key, value in address.headers if key.lower() not in _OURS]
         self._challenges: list[str] = []

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from streamer.errors import AddressRefused, SourceUnreachable
 from streamer.netguard import Address as IpAddress
 from streamer.netguard import Network, allowed, internal, literal_address
+from streamer.resolver import look_up
 from streamer.source import redacted
 
 Lookup = Callable[[str, int], Sequence[IpAddress]]
@@ -69,15 +68,6 @@ def web_parts(name: str, url: str) -> SplitResult:
         scheme = parts.scheme[:20] or "no"
         raise AddressRefused(f"{name} leads to an address that is no web address ({scheme} scheme): it is not opened.")
     return parts
-
-
-def look_up(host: str, port: int) -> list[IpAddress]:
-    """All addresses of a host, by the system's resolver. Raises `OSError`."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label that no name server takes
-        raise OSError(str(error)) from error
-    return list(dict.fromkeys(ip_address(str(address[0]).partition("%")[0]) for *_, address in found))
 
 
 def _same(one: str, other: str) -> bool:

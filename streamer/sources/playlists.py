@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from streamer.config import ConnectSettings
-from streamer.errors import SourceMissing, UsageError
+from streamer.errors import SourceError, SourceMissing, UsageError
 from streamer.source import Source, redacted
 from streamer.sources.address_names import host_of, is_nameless, page_name, site_name, video_of
 from streamer.sources.formats import Format, address_in, choose, kind_of
@@ -19,19 +19,31 @@ _MAX_DEPTH = 3  # a channel's tabs, their playlists, the videos
 _LISTS = ("tab", "playlist", "channel", "user", "album", "showcase", "collection", "series", "season")
 
 
-def expand_pages(sources: Sequence[Source], connect: ConnectSettings) -> list[Source]:
+def expand_pages(
+    sources: Sequence[Source],
+    connect: ConnectSettings,
+    refused: Callable[[Source, SourceError], None] | None = None,
+) -> list[Source]:
     """`sources` with each page that lists videos replaced by them, as pages of their own; others stay as they are.
 
     Only what is to be an archive is looked at: watched live, a page is the one thing it shows now. The streams of a
     list are named `site-video`, the same wherever a video is listed, or `NAME-video` for a list that was given a name;
     a video that is listed twice is read once. This asks the sites, which takes seconds. Raises `SourceError` for a page
-    that cannot be read; `SourceMissing` for a list without videos.
+    that cannot be read, `SourceMissing` for a list without videos; where `refused` is given it hears of these instead,
+    and the others go on.
     """
     kept: list[Source] = []
     listed: dict[tuple[str, str], int] = {}
     by_itself = {(source.kind, source.url) for source in sources}
     for source in sources:
-        for video in _videos_of(source, connect) if _may_list(source) else [source]:
+        try:
+            found = _videos_of(source, connect) if _may_list(source) else [source]
+        except SourceError as error:
+            if refused is None:
+                raise
+            refused(source, error)
+            continue
+        for video in found:
             if video is source:  # named by the user, twice under two names where that is meant
                 kept.append(video)
             elif (video.kind, video.url) not in listed and (video.kind, video.url) not in by_itself:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from streamer.errors import AddressRefused
 from streamer.netguard import Address, Network, allowed, literal_address
+from streamer.resolver import look_up
 from streamer.source import redacted
 
 Lookup = Callable[[str], Iterable[Address]]
-
-
-def addresses_of(host: str) -> list[Address]:
-    """What the resolver of this machine says about a name. Raises `OSError` where it says nothing."""
-    return [ip_address(str(found[4][0]).partition("%")[0]) for found in socket.getaddrinfo(host, None)]
 
 
 class Reach:
@@ -29,7 +23,7 @@ class Reach:
     allowed, fit to be shown.
     """
 
-    def __init__(self, home: str | None, networks: Sequence[Network], lookup: Lookup = addresses_of) -> None:
+    def __init__(self, home: str | None, networks: Sequence[Network], lookup: Lookup = look_up) -> None:
         self._networks = networks
         self._lookup = lookup
         self._known = {} if home is None else {_host(home): True}

@@ -67,9 +67,10 @@ class FleetControl:
 
     def change(self, stream: str, change: Change) -> str:
         def write(before: StreamDefinition | None) -> tuple[str, Outgoing]:
-            after = changed(_there(stream, before), change, time.time())
+            known = _there(stream, before)
+            after = changed(known, change, time.time())
             # Where its source stays, that is for its owner to allow, who has allowed it already.
-            owned = WantedStream(_there(stream, before), Source(stream, after.source, "http", "live"), 0)
+            owned = WantedStream(known, Source(stream, after.source, "http", "live"), 0)
             return "changed", records.stream_definition(
                 checked(after, self.config, owned).definition, self.config.topics
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streamer.bench.fleet.workers import WorkerProcess
@@ -28,16 +30,16 @@ class MemoryWatch:
 
     def slope_mb_per_min(self, since_s: float = 0.0) -> float:
         """How much it grows a minute, by least squares over the samples since then."""
-        samples = [one for one in self.samples if one[0] >= since_s]
-        if len(samples) < 2:
-            return 0.0
-        mean_s = sum(at for at, _ in samples) / len(samples)
-        mean_mb = sum(mb for _, mb in samples) / len(samples)
-        rises = sum((at - mean_s) * (mb - mean_mb) for at, mb in samples)
-        runs = sum((at - mean_s) ** 2 for at, _ in samples)
-        return round(60 * rises / runs, 2)
+        return round(slope_per_min([one for one in self.samples if one[0] >= since_s]), 2)
 
     def grown_mb(self, since_s: float = 0.0) -> float:
         """The last sample against the first since then."""
         samples = [mb for at, mb in self.samples if at >= since_s]
         return round(samples[-1] - samples[0], 1) if samples else 0.0
+
+
+def slope_per_min(points: Sequence[tuple[float, float]]) -> float:
+    """How much the values grow a minute, by least squares over points of (seconds, value)."""
+    if len(points) < 2 or points[0][0] == points[-1][0]:
+        return 0.0
+    return 60 * statistics.linear_regression([at_s for at_s, _ in points], [value for _, value in points]).slope

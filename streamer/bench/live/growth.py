@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from streamer.bench.fleet.memory import slope_per_min
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -50,7 +52,7 @@ class Growth:
             "rss_mb_early": round(statistics.median(one.rss_mb for one in early), 1),
             "rss_mb_late": round(statistics.median(one.rss_mb for one in late), 1),
             "rss_mb_max": round(max(one.rss_mb for one in self.looks), 1),
-            "rss_slope_mb_per_min": slope_per_min([(one.at_s, one.rss_mb) for one in self.looks[quarter:]]),
+            "rss_slope_mb_per_min": round(slope_per_min([(one.at_s, one.rss_mb) for one in self.looks[quarter:]]), 3),
             "threads_early": round(statistics.median(one.threads for one in early)),
             "threads_late": round(statistics.median(one.threads for one in late)),
             "threads_max": max(one.threads for one in self.looks),
@@ -69,11 +71,3 @@ class Growth:
             and found["threads_late"] <= found["threads_early"] + threads_allowed
             and found["handles_late"] <= found["handles_early"] + handles_allowed
         )
-
-
-def slope_per_min(points: Sequence[tuple[float, float]]) -> float:
-    """How much the values grow a minute, by least squares over points of (seconds, value)."""
-    if len(points) < 2 or points[0][0] == points[-1][0]:
-        return 0.0
-    line = statistics.linear_regression([at_s for at_s, _ in points], [value for _, value in points])
-    return round(60 * line.slope, 3)

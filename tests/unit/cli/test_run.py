@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +57,12 @@ def test_wrong_use_is_told(wrong: tuple[str, str], configs: list[Config], capsys
 
 
 def test_a_page_that_cannot_be_read_stops_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    def expand(sources: Sequence[Source], _: ConnectSettings) -> list[Source]:
-        if any("gone" in source.url for source in sources):
+    def videos_of(source: Source, _: ConnectSettings) -> list[Source]:
+        if "gone" in source.url:
             raise SourceMissing("there is no such page")
-        return list(sources)
+        return [source]
 
-    monkeypatch.setattr(run_module, "expand_pages", expand)
+    monkeypatch.setattr("streamer.sources.playlists._videos_of", videos_of)
     pages = ("a=https://site.example/list", "b=https://site.example/gone")
     config = Config(sources=tuple(page.replace("=", "=page+") for page in pages))
     monkeypatch.setattr(

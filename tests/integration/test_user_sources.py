@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,9 @@ def test_a_camera_that_is_not_there_fails_and_a_test_source_beside_it_does_not(t
     assert at_once == "streamer: webcam0: /dev/video0 does not exist: check the path. It is tried again."
     assert at_last == "streamer: failed: webcam0: /dev/video0 does not exist: check the path."
     assert done.stdout.startswith("2 sources, ")
-    beats = [one for one in tail(tmp_path, "status") if one["stream"] == "bars"]
-    assert [beats[0]["state"], beats[1]["state"], beats[-1]["state"]] == ["connecting", "live", "ended"]
+    states = [one["state"] for one in tail(tmp_path, "status") if one["stream"] == "bars"]
+    # A heartbeat repeats a state that lasts; on a busy machine that may be any of them.
+    assert [state for state, _ in groupby(states)] == ["connecting", "live", "ended"]
 
 
 def tail(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -1,11 +1,9 @@
 """The way of the data through the stages, for one batch of frames. Wiring only: every stage does its own work.
 
-    frames -> detect (batched) -> track (per stream) -> align -> embed (batched over all faces)
+    frames -> detect, or refine what is known (batched) -> track (per stream) -> align -> embed (batched over all faces)
            -> state: observe, temporal head (batched over streams), resolve -> records
 
 Where the setting `gates` allows it, a search or an inference is asked for only where something changed.
-
-A later `refine` stage belongs between track and align.
 """
 
 from __future__ import annotations
@@ -27,10 +25,12 @@ from streamer.config import Config
 from streamer.errors import ModelError
 from streamer.faces.align import align
 from streamer.faces.budget import largest
+from streamer.faces.chains import find
 from streamer.faces.detect import Detector
 from streamer.faces.embed import Embedder
 from streamer.faces.gates import FACE_LEVELS, SCENE_LEVELS, Asking, ask_where_changed, look_at_face, look_at_scene
 from streamer.faces.quality import assess
+from streamer.faces.refine import Refined, Refiner
 from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
 from streamer.messages import Observation, Record
@@ -171,6 +171,7 @@ class Pipeline:
         self._models = models
         self._config = config
         self._times = times
+        self._refiner = Refiner(models.detector, config.track.new_track_score)
 
     def prepare(self, picture_size_wh: tuple[int, int]) -> None:
         """Compile what pictures of this size need, before the first of them comes. Raises `ModelError`."""
@@ -189,8 +190,7 @@ class Pipeline:
         that they need not wait for a crowd.
         """
         times = self._times
-        with times.stage("detect"):
-            found, still = self._detect(batch)
+        found, still = self._detect(batch)
         with times.stage("track"):
             updates = [_track(state, frame, one) for (state, frame), one in zip(batch, found, strict=True)]
         frame_of = [i for i, update in enumerate(updates) for _ in update.faces]
@@ -215,18 +215,42 @@ class Pipeline:
 
     def _detect(self, batch: Sequence[tuple[StreamState, Frame]]) -> tuple[list[Detections | DropCause], list[bool]]:
         """The faces of each frame, or why the engine failed, and whether an earlier search stood for it."""
+        still = [False] * len(batch)
 
-        def search(positions: Sequence[int]) -> list[Detections | DropCause]:
+        def search_each(positions: Sequence[int]) -> list[Detections | DropCause]:
             detected = self._models.detector.detect_each([batch[i][1].picture for i in positions])
             return [cause or found for found, cause in zip(detected.detections, detected.causes, strict=True)]
 
-        settings = self._config.gates
-        if not settings.still_scene:
-            return search(range(len(batch))), [False] * len(batch)
-        askings = [
-            Asking(state.standing.scene, look_at_scene(frame.picture), frame.media_time_s) for state, frame in batch
-        ]
-        return ask_where_changed(askings, search, SCENE_LEVELS, settings.still_max_s)
+        def search(positions: Sequence[int]) -> Sequence[Detections | DropCause]:
+            with self._times.stage("detect"):
+                settings = self._config.gates
+                if not settings.still_scene:
+                    return search_each(positions)
+                askings = [
+                    Asking(state.standing.scene, look_at_scene(frame.picture), frame.media_time_s)
+                    for state, frame in (batch[i] for i in positions)
+                ]
+
+                def ask(chosen: Sequence[int]) -> list[Detections | DropCause]:
+                    return search_each([positions[k] for k in chosen])
+
+                answers, stood = ask_where_changed(askings, ask, SCENE_LEVELS, settings.still_max_s)
+                for i, one in zip(positions, stood, strict=True):
+                    still[i] = one
+                return answers
+
+        def refine(asked: Sequence[tuple[int, Detections]]) -> list[Refined | DropCause]:
+            with self._times.stage("refine"):
+                return self._refiner.refine([(batch[i][1].picture, known) for i, known in asked])
+
+        found = find(
+            [(state.standing.chain, frame) for state, frame in batch],
+            self._config.detect.interval_s,
+            search,
+            refine,
+            lambda i: self._refiner.most_faces(batch[i][1].picture),
+        )
+        return found, still
 
     def _crops(self, seen: Sequence[tuple[StreamState, Frame, TrackedFace]]) -> UInt8Array:
         spec = self._models.expression

@@ -25,7 +25,7 @@ from streamer.errors import UsageError
 from streamer.faces.align import align
 from streamer.faces.detect import Detector, shape_for
 from streamer.faces.refine import Refiner
-from streamer.pipeline import Models
+from streamer.pipeline import Models, unnumbered
 from streamer.pixels import Picture
 from streamer.sources import parse
 from streamer.types import Detections, Frame, TrackedFace, UInt8Array
@@ -58,11 +58,7 @@ def _work(part: str, clip: Path, config: Config, batch: int) -> Iterator[int]:
     found = models.detector.detect(pictures)
     if part == "refine":
         return _refine(pictures, found, Refiner(models.detector, config.track.new_track_score), batch)
-    faces = [
-        (picture, TrackedFace(0, d.boxes_xyxy[k], d.points_xy[k], float(d.scores[k]), float(d.face_px[k])))
-        for picture, d in zip(pictures, found, strict=True)
-        for k in range(len(d))
-    ]
+    faces = [(picture, face) for picture, one in zip(pictures, found, strict=True) for face in unnumbered(one)]
     if not faces:
         raise UsageError(f"{clip} shows no face: align and embed cannot be measured on it")
     geometry = models.expression.crop

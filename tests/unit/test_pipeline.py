@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from engines.errors import EngineError
 from streamer.config import Config, DetectSettings, GateSettings
 from streamer.errors import ModelError
+from streamer.faces.chains import Chain
 from streamer.faces.detect import Detected
 from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
@@ -23,7 +25,7 @@ from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.heads import PassthroughHead, TemporalHead
 from streamer.state.records import StreamContext
 from streamer.state.snapshot import restore, take
-from streamer.types import Counters, Detections, Frame
+from streamer.types import Counters, Detections, Frame, Sight
 from tests.unit.state.scenes import ArithmeticHead
 from tests.unit.worker.rig import FAILING_WIDTH, NAN_LEVEL, SomeFaces, frame, models
 
@@ -191,6 +193,60 @@ def records_in(config: Config, sizes: list[int], company: bool) -> list[bytes]:
             batch.insert(len(part) // 2, (other, frame("b", turn, 30 * turn % 250)))
         made += [encode(record) for of, records in step(batch) if of is state for record in records]
     return made
+
+
+# -- frames that other processes look at ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _Part:
+    start: int
+    stop: int
+    sights: Sequence[Sight] | None
+
+    def wait(self) -> Sequence[Sight] | None:
+        return self.sights
+
+
+class Helper:
+    """Looks at the end of each batch by a pipeline of its own, in parts that begin at these frames."""
+
+    def __init__(self, detector: SomeFaces, begins: Sequence[int], lost: Sequence[int] = ()) -> None:
+        self._pipeline = Pipeline(models(detector), REFINING, StageTimes())
+        self._begins, self._lost = begins, lost
+
+    def begin(self, batch: Sequence[tuple[Chain, Frame]]) -> Sequence[_Part]:
+        cuts = [k for k, (_, one) in enumerate(batch) if k and one.index in self._begins]
+        parts = []
+        for start, stop in pairwise([*cuts, len(batch)]):
+            frames = [one for _, one in batch[start:stop]]
+            lost = frames[0].index in self._lost
+            parts.append(_Part(start, stop, None if lost else self._pipeline.look(frames)))
+        return parts
+
+
+@pytest.mark.parametrize("size", [30, 13, 8])
+@pytest.mark.parametrize(("begins", "lost"), [((5, 15), ()), ((10,), ()), ((5, 10, 20, 25), (10,)), ((5, 15), (5, 15))])
+@pytest.mark.parametrize("detector", [SomeFaces(2), SomeFaces(0)])
+def test_what_others_look_at_gives_the_bytes_of_what_is_looked_at_here(
+    size: int, begins: tuple[int, ...], lost: tuple[int, ...], detector: SomeFaces
+) -> None:
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+    frames = [frame("a", n, WAVERING[n % 20], width=FAILING_WIDTH if n == 17 else 64) for n in range(30)]
+
+    def run(helper: Helper | None) -> tuple[list[bytes], Counters]:
+        state = stream("a", head)
+        state.max_faces = 1
+        step = Pipeline(models(detector, head), REFINING, StageTimes(), helper).step
+        made = [
+            encode(record)
+            for at in range(0, 30, size)
+            for _, records in step([(state, one) for one in frames[at : at + size]])
+            for record in records
+        ]
+        return made, state.counters
+
+    assert run(Helper(detector, begins, lost)) == run(None)
 
 
 # -- gates: what nothing changed in is not worked on again -------------------------------------------------------

@@ -6,6 +6,7 @@ Every stage takes its own part and nothing reads the environment on its own.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,12 +46,16 @@ class DetectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Detection: score and overlap limits, and how many pixels the detector's input has.
 
     Faces scored below `track.new_track_score` only carry tracks on that stronger ones have begun.
+    Whole pictures are searched every `interval_s` of media time (0: every one); in between known faces are looked for
+    again in squares around them, shown to the detector `region_px` pixels wide: every frame has fresh points.
     """
 
     score_threshold: float = 0.35
     iou_threshold: float = 0.3
     max_faces: int = 64
     input_size: Literal["small", "medium", "large"] = "small"
+    interval_s: float = 0.2
+    region_px: Literal[64, 96, 128] = 96
 
 
 class TrackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -436,6 +441,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("detect.score_threshold", 0 < config.detect.score_threshold < 1, "between 0 and 1"),
         ("detect.iou_threshold", 0 <= config.detect.iou_threshold <= 1, "from 0 to 1"),
         ("detect.max_faces", config.detect.max_faces >= 1, "at least 1"),
+        ("detect.interval_s", 0 <= config.detect.interval_s < math.inf, "0 (every picture) or more seconds"),
     )
     for name, holds, wanted in limits:
         if not holds:

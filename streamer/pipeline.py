@@ -1,11 +1,9 @@
 """The way of the data through the stages, for one batch of frames. Wiring only: every stage does its own work.
 
-    frames -> detect (batched) -> track (per stream) -> align -> embed (batched over all faces)
+    frames -> detect, or refine what is known (batched) -> track (per stream) -> align -> embed (batched over all faces)
            -> state: observe, temporal head (batched over streams), resolve -> records
 
 Where the setting `gates` allows it, a search or an inference is asked for only where something changed.
-
-A later `refine` stage belongs between track and align.
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -27,13 +26,16 @@ from streamer.config import Config
 from streamer.errors import ModelError
 from streamer.faces.align import align
 from streamer.faces.budget import largest
+from streamer.faces.chains import Chain, find, place_of
 from streamer.faces.detect import Detector
 from streamer.faces.embed import Embedder
 from streamer.faces.gates import FACE_LEVELS, SCENE_LEVELS, Asking, ask_where_changed, look_at_face, look_at_scene
 from streamer.faces.quality import assess
+from streamer.faces.refine import Refined, Refiner
 from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
 from streamer.messages import Observation, Record
+from streamer.pixels import Picture
 from streamer.state.actor import StreamActor
 from streamer.state.heads import EngineHead, MeanHead, PassthroughHead, TemporalHead
 from streamer.types import (
@@ -45,6 +47,7 @@ from streamer.types import (
     Frame,
     FrameFaces,
     Reused,
+    Sight,
     TrackedFace,
     TrackUpdate,
     UInt8Array,
@@ -164,13 +167,37 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
     return EngineHead(runner, spec)
 
 
-class Pipeline:
-    """Takes batches of frames through all stages. Owned by one thread."""
+class Errand(Protocol):
+    """A part of a batch, `start` to `stop`, that another process looks at meanwhile."""
 
-    def __init__(self, models: Models, config: Config, times: StageTimes) -> None:
+    start: int
+    stop: int
+
+    def wait(self) -> Sequence[Sight] | None:
+        """What was seen in each of its frames; None where nobody could tell."""
+        ...
+
+
+class Elsewhere(Protocol):
+    """Other processes with the same models."""
+
+    def begin(self, batch: Sequence[tuple[Chain, Frame]]) -> Sequence[Errand]:
+        """Give the end of a batch away: parts that follow each other, each from the first frame of a cell on."""
+        ...
+
+
+class Pipeline:
+    """Takes batches of frames through all stages. Owned by one thread.
+
+    With `elsewhere` the networks look at a part of each batch in other processes; what comes out is the same.
+    """
+
+    def __init__(self, models: Models, config: Config, times: StageTimes, elsewhere: Elsewhere | None = None) -> None:
         self._models = models
         self._config = config
         self._times = times
+        self._elsewhere = elsewhere
+        self._refiner = Refiner(models.detector, config.track.new_track_score)
 
     def prepare(self, picture_size_wh: tuple[int, int]) -> None:
         """Compile what pictures of this size need, before the first of them comes. Raises `ModelError`."""
@@ -188,11 +215,40 @@ class Pipeline:
         `between` is called every few faces: from there, frames of streams that are not in `batch` may be stepped, so
         that they need not wait for a crowd.
         """
-        times = self._times
-        with times.stage("detect"):
-            found, still = self._detect(batch)
-        with times.stage("track"):
-            updates = [_track(state, frame, one) for (state, frame), one in zip(batch, found, strict=True)]
+        errands = (
+            self._elsewhere.begin([(state.standing.chain, frame) for state, frame in batch]) if self._elsewhere else ()
+        )
+        made = self._step(batch[: errands[0].start] if errands else batch, between)
+        for errand in errands:
+            part = batch[errand.start : errand.stop]
+            sights = errand.wait()
+            made += self._step(part, between) if sights is None else self._take_in(part, sights)
+        return made
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+        """What the networks say of frames of one stream, the first of which begins a cell: for another process."""
+        standing = Standing()
+        found, _ = self._detect([(standing, frame) for frame in frames])
+        faces = [
+            (frame.picture, face)
+            for frame, one in zip(frames, found, strict=True)
+            if not isinstance(one, str)
+            for face in unnumbered(one)
+        ]
+        answers: list[Embedding | DropCause] = []
+        if faces:
+            with self._times.stage("align"):
+                crops = self._crops(faces)
+            with self._times.stage("embed"):
+                answers = self._infer(crops)
+        rest = iter(answers)
+        return [Sight(one, () if isinstance(one, str) else tuple(islice(rest, len(one)))) for one in found]
+
+    def _step(
+        self, batch: Sequence[tuple[StreamState, Frame]], between: Callable[[], None] | None
+    ) -> list[tuple[StreamState, list[Record]]]:
+        found, still = self._detect([(state.standing, frame) for state, frame in batch])
+        updates = self._track_all(batch, found)
         frame_of = [i for i, update in enumerate(updates) for _ in update.faces]
         seen = [(*batch[i], face) for i, update in enumerate(updates) for face in update.faces]
         answers: list[Embedding | DropCause] = []
@@ -202,37 +258,90 @@ class Pipeline:
             if between is not None:
                 between()
             part = seen[at : at + size]
-            with times.stage("align"):
-                crops = self._crops(part)
-            with times.stage("embed"):
+            with self._times.stage("align"):
+                crops = self._crops([(frame.picture, face) for _, frame, face in part])
+            with self._times.stage("embed"):
                 answered, stands = self._embed(part, crops)
             answers += answered
             same += stands
-        with times.stage("state"):
-            stood = [REUSED[still[i], one] for i, one in zip(frame_of, same, strict=True)]
-            faces = self._observations(batch, updates, list(zip(answers, stood, strict=True)))
-            return self._resolve(batch, faces)
+        stood = [REUSED[still[i], one] for i, one in zip(frame_of, same, strict=True)]
+        return self._settle(batch, updates, list(zip(answers, stood, strict=True)))
 
-    def _detect(self, batch: Sequence[tuple[StreamState, Frame]]) -> tuple[list[Detections | DropCause], list[bool]]:
+    def _take_in(
+        self, batch: Sequence[tuple[StreamState, Frame]], sights: Sequence[Sight]
+    ) -> list[tuple[StreamState, list[Record]]]:
+        """The records of frames of one stream that were looked at elsewhere."""
+        chain = batch[-1][0].standing.chain
+        chain.place = place_of(batch[-1][1], self._config.detect.interval_s)
+        last = sights[-1].found
+        chain.faces = None if isinstance(last, str) else last
+        updates = self._track_all(batch, [sight.found for sight in sights])
+        answers = [
+            (sight.answers[face.row], REUSED[False, False])
+            for sight, update in zip(sights, updates, strict=True)
+            for face in update.faces
+        ]
+        return self._settle(batch, updates, answers)
+
+    def _track_all(
+        self, batch: Sequence[tuple[StreamState, Frame]], found: Sequence[Detections | DropCause]
+    ) -> list[TrackUpdate]:
+        with self._times.stage("track"):
+            return [_track(state, frame, one) for (state, frame), one in zip(batch, found, strict=True)]
+
+    def _settle(
+        self,
+        batch: Sequence[tuple[StreamState, Frame]],
+        updates: Sequence[TrackUpdate],
+        answers: Sequence[tuple[Embedding | DropCause, tuple[Reused, ...]]],
+    ) -> list[tuple[StreamState, list[Record]]]:
+        with self._times.stage("state"):
+            return self._resolve(batch, self._observations(batch, updates, answers))
+
+    def _detect(self, batch: Sequence[tuple[Standing, Frame]]) -> tuple[list[Detections | DropCause], list[bool]]:
         """The faces of each frame, or why the engine failed, and whether an earlier search stood for it."""
+        still = [False] * len(batch)
 
-        def search(positions: Sequence[int]) -> list[Detections | DropCause]:
+        def search_each(positions: Sequence[int]) -> list[Detections | DropCause]:
             detected = self._models.detector.detect_each([batch[i][1].picture for i in positions])
             return [cause or found for found, cause in zip(detected.detections, detected.causes, strict=True)]
 
-        settings = self._config.gates
-        if not settings.still_scene:
-            return search(range(len(batch))), [False] * len(batch)
-        askings = [
-            Asking(state.standing.scene, look_at_scene(frame.picture), frame.media_time_s) for state, frame in batch
-        ]
-        return ask_where_changed(askings, search, SCENE_LEVELS, settings.still_max_s)
+        def search(positions: Sequence[int]) -> Sequence[Detections | DropCause]:
+            with self._times.stage("detect"):
+                settings = self._config.gates
+                if not settings.still_scene:
+                    return search_each(positions)
+                askings = [
+                    Asking(standing.scene, look_at_scene(frame.picture), frame.media_time_s)
+                    for standing, frame in (batch[i] for i in positions)
+                ]
 
-    def _crops(self, seen: Sequence[tuple[StreamState, Frame, TrackedFace]]) -> UInt8Array:
+                def ask(chosen: Sequence[int]) -> list[Detections | DropCause]:
+                    return search_each([positions[k] for k in chosen])
+
+                answers, stood = ask_where_changed(askings, ask, SCENE_LEVELS, settings.still_max_s)
+                for i, one in zip(positions, stood, strict=True):
+                    still[i] = one
+                return answers
+
+        def refine(asked: Sequence[tuple[int, Detections]]) -> list[Refined | DropCause]:
+            with self._times.stage("refine"):
+                return self._refiner.refine([(batch[i][1].picture, known) for i, known in asked])
+
+        found = find(
+            [(standing.chain, frame) for standing, frame in batch],
+            self._config.detect.interval_s,
+            search,
+            refine,
+            lambda i: self._refiner.most_faces(batch[i][1].picture),
+        )
+        return found, still
+
+    def _crops(self, seen: Sequence[tuple[Picture, TrackedFace]]) -> UInt8Array:
         spec = self._models.expression
         assert spec.crop is not None, "an expression model always has a crop geometry"
         colour: Literal["rgb", "bgr"] = "bgr" if spec.normalisation.colour == "bgr" else "rgb"
-        return np.stack([align(frame.picture, face, spec.crop, colour) for _, frame, face in seen])
+        return np.stack([align(picture, face, spec.crop, colour) for picture, face in seen])
 
     def _embed(
         self, seen: Sequence[tuple[StreamState, Frame, TrackedFace]], crops: UInt8Array
@@ -240,11 +349,7 @@ class Pipeline:
         """What the network says of each crop, or why it failed, and whether an earlier answer stood for it."""
 
         def infer(positions: Sequence[int]) -> list[Embedding | DropCause]:
-            embedded = self._models.embedder.embed(crops if len(positions) == len(crops) else crops[list(positions)])
-            return [
-                cause or "engine_error" if embedding is None else embedding
-                for embedding, cause in zip(embedded.embeddings, embedded.causes, strict=True)
-            ]
+            return self._infer(crops if len(positions) == len(crops) else crops[list(positions)])
 
         settings = self._config.gates
         if not settings.same_face:
@@ -254,6 +359,13 @@ class Pipeline:
             for (state, frame, face), crop in zip(seen, crops, strict=True)
         ]
         return ask_where_changed(askings, infer, FACE_LEVELS, settings.same_max_s)
+
+    def _infer(self, crops: UInt8Array) -> list[Embedding | DropCause]:
+        embedded = self._models.embedder.embed(crops)
+        return [
+            cause or "engine_error" if embedding is None else embedding
+            for embedding, cause in zip(embedded.embeddings, embedded.causes, strict=True)
+        ]
 
     def _observations(
         self,
@@ -311,6 +423,14 @@ class Pipeline:
             state.counters.faces += sum(isinstance(record, Observation) for record in made)
             state.counters.records += len(made)
         return [(state, made) for (state, _), made in zip(batch, records, strict=True)]
+
+
+def unnumbered(found: Detections) -> list[TrackedFace]:
+    """The faces of a frame before anything is known of their tracks."""
+    return [
+        TrackedFace(0, found.boxes_xyxy[k], found.points_xy[k], float(found.scores[k]), float(found.face_px[k]), k)
+        for k in range(len(found))
+    ]
 
 
 def _track(state: StreamState, frame: Frame, found: Detections | DropCause) -> TrackUpdate:

@@ -79,13 +79,14 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
-    """One detection with the number of the track it belongs to."""
+    """One detection with the number of the track it belongs to; `row` is its place among the frame's detections."""
 
     track: int
     box_xyxy: FloatArray
     points_xy: FloatArray
     score: float
     face_px: float
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,14 @@ class Embedding:
     probs: FloatArray
     valence: float | None = None
     arousal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """All that the networks say of one frame, before it is known which face is whose: an answer for each detection."""
+
+    found: Detections | DropCause
+    answers: tuple[Embedding | DropCause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,85 +1,34 @@
 """What each gate saves and what it costs in agreement with a run that works on every frame, clip by clip.
 
-All of a clip goes through the pipeline in archive batches, in turn without gates and with each setting. Faces of the
-same frame are paired by their boxes; labels are compared where both runs found the face.
+In turn without gates and with each setting, whole pictures searched in every frame: see `streamer.bench.passes`.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import msgspec
-import numpy as np
 
+from streamer.bench.passes import Pass, compare, through
 from streamer.bench.record import header
-from streamer.clock import SystemClock
 from streamer.config import Config, GateSettings
-from streamer.decode import open_source
 from streamer.errors import UsageError
-from streamer.faces.boxes import iou_matrix
-from streamer.faces.detect import Detected, Detector
-from streamer.faces.embed import Embedded, Embedder
 from streamer.faces.gates import FACE_CELLS, FACE_LEVELS, SCENE_CELLS, SCENE_LEVELS
-from streamer.faces.track import Tracker
-from streamer.messages import Observation
-from streamer.pipeline import Models, Pipeline, StageTimes, StreamState
-from streamer.pixels import Picture
-from streamer.sources import parse
-from streamer.state.actor import StreamActor
-from streamer.state.records import StreamContext
-from streamer.types import Counters, Frame, UInt8Array
+from streamer.pipeline import Models
 
-MIN_IOU = 0.5
-CLEAR_MARGIN = 0.1
-SUFFIXES = (".mp4", ".mov", ".gif", ".avi", ".mkv", ".webm")
 Tell = Callable[[str], None]
-
-
-class _Counted:
-    """A detector or an embedder that counts what it was asked for."""
-
-    def __init__(self, detector: Detector, embedder: Embedder) -> None:
-        self._detector, self._embedder = detector, embedder
-        self.searches = self.inferences = 0
-
-    def detect_each(self, pictures: Sequence[Picture]) -> Detected:
-        self.searches += len(pictures)
-        return self._detector.detect_each(pictures)
-
-    def prepare(self, width: int, height: int) -> object:
-        return self._detector.prepare(width, height)
-
-    def embed(self, crops: UInt8Array) -> Embedded:
-        self.inferences += len(crops)
-        return self._embedder.embed(crops)
-
-
-@dataclass(slots=True)
-class Pass:
-    """One way through a clip: what was seen in each frame, and what it took."""
-
-    seen: dict[int, list[Observation]] = field(default_factory=dict)
-    frames: int = 0
-    searches: int = 0
-    inferences: int = 0
-    cpu_s: float = 0.0
-
-
-def clips_in(folder: Path) -> list[Path]:
-    """The videos of a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def run(clips: Sequence[Path], config: Config, *, repeats: int, tell: Tell) -> dict[str, Any]:
     """Measure every clip `repeats` times and give counts, agreement, and medians of CPU seconds."""
     if not clips:
         raise UsageError("there is no clip to measure: name one, or a folder with some")
+    config = msgspec.structs.replace(config, detect=msgspec.structs.replace(config.detect, interval_s=0.0))
     limits = config.gates
     settings = {
         "every_frame": _only(limits),
@@ -106,7 +55,7 @@ def run(clips: Sequence[Path], config: Config, *, repeats: int, tell: Tell) -> d
         passes: dict[str, list[Pass]] = {name: [] for name in settings}
         for _ in range(repeats):  # in turn, so that a machine that slows down does so for all of them
             for name, gates in settings.items():
-                passes[name].append(_through(clip, msgspec.structs.replace(config, gates=gates), models))
+                passes[name].append(through(clip, msgspec.structs.replace(config, gates=gates), models))
         result["clips"][clip.name] = _of_clip(passes)
         tell(f"{clip.name}: {passes['every_frame'][0].frames} frames")
     return result
@@ -150,93 +99,6 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def compare(every: Iterable[tuple[int, list[Observation]]], gated: dict[int, list[Observation]]) -> dict[str, Any]:
-    """How a run agrees with the one that worked on `every` frame; None where there is nothing to compare.
-
-    `labels_equal` is of paired faces with a label in both, `clear_labels_equal` of those whose label in the run of
-    every frame leads by `CLEAR_MARGIN` or more.
-    """
-    n = found = labelled = equal = clear = clear_equal = bare_equal = 0
-    distances: list[float] = []
-    valences: list[float] = []
-    for pts, theirs in every:
-        n += len(theirs)
-        for one, other in _paired(theirs, gated.get(pts, [])):
-            found += 1
-            distances.append(max(abs(a - b) for a, b in zip(one.box_xywh, other.box_xywh, strict=True)))
-            valences.append(abs(one.valence - other.valence))
-            bare_equal += one.bare.label == other.bare.label
-            if one.label is None or other.label is None:
-                continue
-            labelled += 1
-            same = one.label == other.label
-            equal += same
-            second, best = sorted(one.probs)[-2:]
-            if best - second >= CLEAR_MARGIN:
-                clear += 1
-                clear_equal += same
-    return {
-        "faces_found_again": _ratio(found, n),
-        "faces_more": sum(map(len, gated.values())) - found,
-        "labels_equal": _ratio(equal, labelled),
-        "clear_labels_equal": _ratio(clear_equal, clear),
-        "bare_labels_equal": _ratio(bare_equal, found),
-        "labels_compared": labelled,
-        "valence_difference_mean": statistics.fmean(valences) if valences else None,
-        "box_difference_max": max(distances, default=None),
-    }
-
-
-def _paired(a: Sequence[Observation], b: Sequence[Observation]) -> list[tuple[Observation, Observation]]:
-    """Faces of one frame whose boxes overlap, best first."""
-    if not a or not b:
-        return []
-    overlap = iou_matrix(_boxes(a), _boxes(b))
-    pairs: list[tuple[Observation, Observation]] = []
-    while overlap.max() >= MIN_IOU:
-        i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        pairs.append((a[int(i)], b[int(j)]))
-        overlap[i, :] = overlap[:, j] = 0.0
-    return pairs
-
-
-def _boxes(seen: Sequence[Observation]) -> np.ndarray:
-    boxes = np.array([one.box_xywh for one in seen], np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
-
-def _through(clip: Path, config: Config, models: Models) -> Pass:
-    counted = _Counted(models.detector, models.embedder)
-    watched = replace(models, detector=cast(Detector, counted), embedder=cast(Embedder, counted))
-    times = StageTimes()
-    pipeline = Pipeline(watched, config, times)
-    counters = Counters()
-    context = StreamContext(clip.stem, "bench", "bench", models.model_id, models.precision)
-    state = StreamState(
-        Tracker(config.track), StreamActor(context, config.state, models.head.needs, counters), counters
-    )
-    made = Pass()
-    [source] = parse(str(clip), "archive")
-    batch: list[Frame] = []
-
-    def step() -> None:
-        for frame, (_, records) in zip(batch, pipeline.step([(state, one) for one in batch]), strict=True):
-            made.seen[frame.index] = [record for record in records if isinstance(record, Observation)]
-        batch.clear()
-
-    with open_source(source, config.decode, SystemClock()) as decoder:
-        pipeline.prepare(decoder.info.display_wh)
-        for frame in decoder:
-            batch.append(frame)
-            if len(batch) == config.batch.max_frames:
-                step()
-    if batch:
-        step()
-    made.frames, made.searches, made.inferences = len(made.seen), counted.searches, counted.inferences
-    made.cpu_s = sum(times.seconds.values())
-    return made
-
-
 def _of_clip(passes: dict[str, list[Pass]]) -> dict[str, Any]:
     every = passes["every_frame"][0]
     every_cpu_s = statistics.median(one.cpu_s for one in passes["every_frame"])
@@ -261,10 +123,6 @@ def _of_clip(passes: dict[str, list[Pass]]) -> dict[str, Any]:
             "cpu_saved": 1 - cpu_s / every_cpu_s,
         } | compare(every.seen.items(), first.seen)
     return found
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _share(value: float | None) -> str:

@@ -24,12 +24,13 @@ from streamer.decode import open_source
 from streamer.errors import UsageError
 from streamer.faces.align import align
 from streamer.faces.detect import Detector, shape_for
-from streamer.pipeline import Models
+from streamer.faces.refine import Refiner
+from streamer.pipeline import Models, unnumbered
 from streamer.pixels import Picture
 from streamer.sources import parse
-from streamer.types import Frame, TrackedFace, UInt8Array
+from streamer.types import Detections, Frame, TrackedFace, UInt8Array
 
-PARTS = ("decode", "resize", "detect", "align", "embed")
+PARTS = ("decode", "resize", "detect", "refine", "align", "embed")
 N_PICTURES = 48
 
 
@@ -55,11 +56,9 @@ def _work(part: str, clip: Path, config: Config, batch: int) -> Iterator[int]:
     if part == "detect":
         return _detect(pictures, models.detector, batch)
     found = models.detector.detect(pictures)
-    faces = [
-        (picture, TrackedFace(0, d.boxes_xyxy[k], d.points_xy[k], float(d.scores[k]), float(d.face_px[k])))
-        for picture, d in zip(pictures, found, strict=True)
-        for k in range(len(d))
-    ]
+    if part == "refine":
+        return _refine(pictures, found, Refiner(models.detector, config.track.new_track_score), batch)
+    faces = [(picture, face) for picture, one in zip(pictures, found, strict=True) for face in unnumbered(one)]
     if not faces:
         raise UsageError(f"{clip} shows no face: align and embed cannot be measured on it")
     geometry = models.expression.crop
@@ -96,6 +95,14 @@ def _detect(pictures: list[Picture], detector: Detector, batch: int) -> Iterator
     while True:
         for at in range(0, len(images) - batch + 1, batch):
             detector.search(shape, images[at : at + batch])
+            yield batch
+
+
+def _refine(pictures: list[Picture], found: list[Detections], refiner: Refiner, batch: int) -> Iterator[int]:
+    """Each picture's own faces are looked for in it again: sampling, inference and post-processing."""
+    while True:
+        for at in range(0, len(pictures) - batch + 1, batch):
+            refiner.refine(list(zip(pictures[at : at + batch], found[at : at + batch], strict=True)))
             yield batch
 
 

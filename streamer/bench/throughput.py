@@ -1,7 +1,9 @@
 """Archive throughput against this machine's own bound.
 
-bound = cores / sum of CPU seconds per frame over decode, resize and colour, detect, align, embed, each measured alone
-with all cores loaded, detect and embed at their best batch. efficiency = whole / bound. Start-up is reported apart.
+bound = cores / sum of CPU seconds per frame over decode, resize and colour, detect, refine, align, embed, each measured
+alone with all cores loaded, networks at their best batch; what happens to some frames alone (whole pictures are
+searched at an interval, in between known faces are refined) counts by its share of them. efficiency = whole / bound.
+Start-up is reported apart.
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ import msgspec
 
 from streamer import machine
 from streamer.bench.clips import loop_clip
+from streamer.bench.part import PARTS
 from streamer.bench.record import header
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
+from streamer.clock import SystemClock
 from streamer.config import Config
+from streamer.decode import open_source
 from streamer.errors import StreamerError
+from streamer.faces.chains import place_of
 from streamer.sources import parse_all
 from streamer.worker.supervisor import Supervisor
 
-BATCHED = {"detect": (1, 4, 8), "embed": (1, 4, 8)}
-PARTS = ("decode", "resize", "detect", "align", "embed")
+BATCHED = {"detect": (1, 4, 8), "refine": (1, 4, 8), "embed": (1, 4, 8)}
 
 
 def run(
@@ -49,30 +54,46 @@ def run(
         looped = folder / f"loop{clip.suffix if clip.suffix in ('.mp4', '.mov', '.mkv') else '.mkv'}"
         reached_s = loop_clip(clip, looped, duration_s)
         rounds = []
+        searched = searched_share(looped, config)
+        shares = dict.fromkeys(PARTS, 1.0) | {"resize": searched, "detect": searched, "refine": 1 - searched}
+        parts_there = [name for name in PARTS if shares[name] > 0]
         for number in range(repeats):
             tell(f"round {number + 1} of {repeats}: parts alone")
-            parts = {name: _best_batch(name, looped, config, part_s) for name in PARTS}
+            parts = {name: _best_batch(name, looped, config, part_s) for name in parts_there}
             tell(f"round {number + 1} of {repeats}: {n_files} files at once, then one")
             many = _whole(folder, looped, config, n_files, number)
             one = _whole(folder, looped, config, 1, number)
-            bound = machine.n_cores() / sum(part["cpu_s_per_frame"] for part in parts.values())
+            bound = machine.n_cores() / sum(shares[name] * part["cpu_s_per_frame"] for name, part in parts.items())
             rounds.append({"parts": parts, "bound_fps": bound, "many": many, "one": one})
     return {
         **header("throughput"),
         "clip": {"name": clip.name, "looped_s": round(reached_s, 1), "files": n_files},
         "models": msgspec.to_builtins(config.models),
+        "search": {"interval_s": config.detect.interval_s, "region_px": config.detect.region_px, "shares": shares},
         "median": _medians(rounds),
         "rounds": rounds,
     }
+
+
+def searched_share(clip: Path, config: Config) -> float:
+    """The share of a clip's frames whose whole picture is searched, by their times alone."""
+    if config.detect.interval_s <= 0:
+        return 1.0
+    [source] = parse_all([str(clip)], "archive")
+    with open_source(source, config.decode, SystemClock()) as decoder:
+        places = [place_of(frame, config.detect.interval_s) for frame in decoder]
+    return len(set(places)) / len(places)
 
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
     median = result["median"]
     lines = [f"{result['clip']['name']}, {result['machine']['cpu']}, {result['machine']['cores']} cores"]
-    for name in PARTS:
-        part = median["parts"][name]
-        lines.append(f"  {name:8} {1000 * part['cpu_s_per_frame']:7.3f} ms CPU a frame   batch {part['batch']}")
+    for name, part in median["parts"].items():
+        lines.append(
+            f"  {name:8} {1000 * part['cpu_s_per_frame']:7.3f} ms CPU a frame   batch {part['batch']}   "
+            f"{result['search']['shares'][name]:.2f} of the frames"
+        )
     lines.append(f"  bound    {median['bound_fps']:7.1f} frames/s")
     for key, label in (("many", f"{result['clip']['files']} files"), ("one", "one file")):
         one = median[key]
@@ -155,7 +176,7 @@ def _medians(rounds: list[dict[str, Any]]) -> dict[str, Any]:
                 "cpu_s_per_frame": middle(lambda one, n=name: one["parts"][n]["cpu_s_per_frame"]),  # type: ignore[misc]
                 "batch": rounds[0]["parts"][name]["batch"],
             }
-            for name in PARTS
+            for name in rounds[0]["parts"]
         },
     }
     for key in ("many", "one"):

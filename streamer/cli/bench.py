@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from streamer.cli.bench_common import give, sample, tell
+from streamer.cli.bench_common import clips_of, give, sample, tell
 from streamer.cli.bench_live import live
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
@@ -105,17 +105,39 @@ def gates(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_pa
     config = settings(config_path)
     if folder is not None:
         folder_for_output(folder)
-    clips: list[Path] = []
-    for path in chosen:
-        if not path.exists():
-            raise UsageError(f"there is no clip {path}")
-        clips += program.clips_in(path) if path.is_dir() else [path]
+    clips = clips_of(chosen)
     ensure_models(config, offline=False, quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="affect-streamer-gates-") as place:
         usual = sample()
         clips = [*(clips or [usual]), program.held(usual, Path(place))]
         result = program.run(clips, config, repeats=repeats, tell=tell)
     give(result, program.table(result), folder, as_json)
+
+
+@bench.command(epilog="\b\nExample:\n  streamer bench refine --clip faces/ --out bench-output")
+@click.option(
+    "--clip",
+    "chosen",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A video, or a folder of them; may be given again.  [default: the sample clip]",
+)
+@click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Passes; the median of their CPU is given.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write refine.json here.")
+@config_option
+@json_option
+def refine(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_path: Path | None, as_json: bool) -> int:
+    """What searching whole pictures at an interval saves, and how far it agrees: 1 where that is too little."""
+    from streamer.bench import refine as program
+
+    config = settings(config_path)
+    if folder is not None:
+        folder_for_output(folder)
+    clips = clips_of(chosen)
+    ensure_models(config, offline=False, quiet=as_json)
+    result = program.run(clips or [sample()], config, repeats=repeats, tell=tell)
+    give(result, program.table(result), folder, as_json)
+    return 0 if result["good"] else 1
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench isolation --repeats 5 --out bench-output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,24 @@ import click
 
 from engines.zoo.sample import fetch_sample
 from streamer.cli.options import folder_for_output
+from streamer.errors import UsageError
 
 
 def sample() -> Path:
     """The sample clip, fetched where it is not here yet."""
     return fetch_sample(progress=tell)
+
+
+def clips_of(paths: Sequence[Path]) -> list[Path]:
+    """The videos of that name, and those in folders of that name. Raises `UsageError` where one is missing."""
+    from streamer.bench.passes import clips_in
+
+    clips: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is no clip {path}")
+        clips += clips_in(path) if path.is_dir() else [path]
+    return clips
 
 
 def tell(text: str) -> None:

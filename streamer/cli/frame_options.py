@@ -11,13 +11,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def frame_options(command: Command) -> Command:
-    """`--sample-fps`, `--keyframes-only` and `--max-faces` of a run."""
+    """`--sample-fps`, `--keyframes-only`, `--search-every` and `--max-faces` of a run."""
     for option in (
         click.option(
             "--max-faces",
             type=click.IntRange(min=0),
             metavar="N",
             help="Analyse the N largest faces of a frame; 0 is all.  [default: 0]",
+        ),
+        click.option(
+            "--search-every",
+            type=click.FloatRange(min=0),
+            metavar="S",
+            help="Search whole pictures every S seconds of media time, and around known faces in every frame; 0 "
+            "searches every picture whole.  [default: 0.2]",
         ),
         click.option(
             "--keyframes-only",

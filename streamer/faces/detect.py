@@ -51,9 +51,8 @@ class Detector:
     """A face detector for pictures of any size.
 
     `name` is the zoo's name and picks how the maps are read; `open_runner(shape)` compiles the network for one input
-    shape. Owned by one thread, as its runners are; only `prepare` may be called from others. A picture may as well be
-    a region of a larger one: nothing here assumes whole frames, which leaves room for searching around known faces
-    only.
+    shape. Owned by one thread, as its runners are; only `prepare` may be called from others. Nothing here assumes whole
+    frames: `Refiner` has it search small squares of them.
     """
 
     def __init__(self, name: str, open_runner: Callable[[Shape], Runner], settings: DetectSettings) -> None:
@@ -66,17 +65,24 @@ class Detector:
         self._runners: dict[Shape, Runner] = {}
         self._opening = threading.Lock()
 
+    @property
+    def colour(self) -> Literal["rgb", "bgr"]:
+        """In which order the network wants its colours."""
+        return self._decoder.colour
+
     def prepare(self, width: int, height: int) -> Shape:
-        """Opens the runner for displayed pictures of this size (seconds, once per shape) and returns its shape.
+        """Opens the runners for displayed pictures of this size (seconds, once per shape) and returns their shape.
 
         May be called from any thread: whoever opens a stream need not make those wait that run.
         """
         if width <= 0 or height <= 0:
             raise ModelError(f"a picture of {width}x{height} pixels cannot be searched for faces")
         shape = shape_for(width, height, self.settings.input_size)
+        region = (self.settings.region_px,) * 2
         with self._opening:
-            if shape not in self._runners:
-                self._runners[shape] = self._open_runner(shape)
+            for wanted in (shape, region) if self.settings.interval_s > 0 else (shape,):
+                if wanted not in self._runners:
+                    self._runners[wanted] = self._open_runner(wanted)
         return shape
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections]:

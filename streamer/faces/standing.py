@@ -1,4 +1,4 @@
-"""What one stream carries from frame to frame for its gates and its budget, and how that is kept in a snapshot."""
+"""What one stream carries from frame to frame for its searches, gates and budget, and how a snapshot keeps it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from engines.spec import N_PROBS
 from streamer.errors import SnapshotRefused
+from streamer.faces.chains import Chain
 from streamer.faces.gates import Gate, Given, Look
 from streamer.types import Detections, Embedding, UInt8Array
 
@@ -19,8 +20,12 @@ N_POINTS = 5
 
 @dataclass(slots=True)
 class Standing:
-    """`scene` holds the last search, `faces` the last answer about each track, `analysed` the tracks chosen last."""
+    """`scene` holds the last search, `faces` the last answer about each track, `analysed` the tracks chosen last.
 
+    `chain` is where the stream is between two searches of whole pictures.
+    """
+
+    chain: Chain = field(default_factory=Chain)
     scene: Gate[Detections] = field(default_factory=Gate)
     faces: dict[int, Gate[Embedding]] = field(default_factory=dict)
     analysed: frozenset[int] = frozenset()
@@ -37,22 +42,18 @@ class Standing:
     def snapshot(self, *, exact: bool) -> dict[str, Any]:
         """Plain values and arrays for `restore`; empty where there is nothing to keep.
 
-        Only an `exact` one holds what stands at the gates: an archive must go on bit for bit. Whoever takes over a live
-        stream asks anew, since nobody has looked meanwhile.
+        Only an `exact` one holds what stands at the gates and in the chain: an archive must go on bit for bit. Whoever
+        takes over a live stream asks anew, since nobody has looked meanwhile.
         """
         kept: dict[str, Any] = {}
         if self.analysed:
             kept["analysed"] = sorted(self.analysed)
         if not exact:
             return kept
+        if self.chain.place is not None and self.chain.faces is not None:
+            kept["chain"] = {"place": list(self.chain.place)} | _kept(self.chain.faces)
         if (last := self.scene.last) is not None and last.answer is not None:
-            found = last.answer
-            kept["scene"] = _look(last) | {
-                "boxes_xyxy": found.boxes_xyxy,
-                "points_xy": found.points_xy,
-                "scores": found.scores,
-                "face_px": found.face_px,
-            }
+            kept["scene"] = _look(last) | _kept(last.answer)
         faces = [
             _look(gate.last)
             | {
@@ -73,15 +74,12 @@ class Standing:
         standing = Standing()
         try:
             standing.analysed = frozenset(int(track) for track in snapshot.get("analysed", ()))
+            if (chain := snapshot.get("chain")) is not None:
+                segment, width, height, cell = (int(value) for value in chain["place"])
+                standing.chain = Chain((segment, width, height, cell), _detections(chain))
             if (scene := snapshot.get("scene")) is not None:
-                n = len(_floats(scene["scores"], -1))
                 standing.scene.last = _given(scene)
-                standing.scene.last.answer = Detections(
-                    _floats(scene["boxes_xyxy"], n, 4),
-                    _floats(scene["points_xy"], n, N_POINTS, 2),
-                    _floats(scene["scores"], n),
-                    _floats(scene["face_px"], n),
-                )
+                standing.scene.last.answer = _detections(scene)
             for face in snapshot.get("faces", ()):
                 last: Given[Embedding] = _given(face)
                 last.answer = Embedding(
@@ -94,6 +92,25 @@ class Standing:
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise SnapshotRefused(f"damaged snapshot of what stands: {error}") from error
         return standing
+
+
+def _kept(found: Detections) -> dict[str, Any]:
+    return {
+        "boxes_xyxy": found.boxes_xyxy,
+        "points_xy": found.points_xy,
+        "scores": found.scores,
+        "face_px": found.face_px,
+    }
+
+
+def _detections(kept: Mapping[str, Any]) -> Detections:
+    n = len(_floats(kept["scores"], -1))
+    return Detections(
+        _floats(kept["boxes_xyxy"], n, 4),
+        _floats(kept["points_xy"], n, N_POINTS, 2),
+        _floats(kept["scores"], n),
+        _floats(kept["face_px"], n),
+    )
 
 
 def _look(given: Given[Any]) -> dict[str, Any]:

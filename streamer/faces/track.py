@@ -181,4 +181,5 @@ def _tracked(number: int, detections: Detections, face: int) -> TrackedFace:
         points_xy=detections.points_xy[face],
         score=float(detections.scores[face]),
         face_px=float(detections.face_px[face]),
+        row=face,
     )

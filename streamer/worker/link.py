@@ -38,7 +38,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
 class Start(Message, frozen=True, kw_only=True, tag="start"):
     """To a child, first: who it is and with which configuration it works. `run` names the run when the user did.
 
-    `spool` is the file in which its live records wait while the broker is away; None where there is none.
+    `spool` is the file in which its live records wait while the broker is away; None where there is none. `hands` is
+    how many processes of its own may work for it, on cores that no child has.
     """
 
     child: int
@@ -46,6 +47,7 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     run: str | None
     live_run: str
     spool: str | None = None
+    hands: int = 0
     cache: str | None = None
     log_level: Level = "warning"
     log_format: Format = "console"

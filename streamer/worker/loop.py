@@ -24,6 +24,7 @@ from streamer.worker import accounts
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
 from streamer.worker.connection import Connection, ConnectionFailed, ConnectionOpened
 from streamer.worker.ends import Ends, LaneCommitted
+from streamer.worker.hands import Hands
 from streamer.worker.lane import Lane, LaneEvent, LaneRead, Stored
 from streamer.worker.link import (
     Change,
@@ -50,6 +51,10 @@ from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
 LIVE_QUEUE_FRAMES = 2
+SHARED_BATCH = 4
+"""How many times the usual batch a child with hands takes, for each of them and itself."""
+QUEUE_BYTES = 256 * 2**20
+"""What the decoded frames may take that wait for a child with hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,13 @@ class Loop:
         self._models = models
         self._clock = SystemClock()
         self._times = StageTimes()
-        self._pipeline = Pipeline(models, config, self._times)
+        self._hands = Hands(start, self._times, self._clock) if start.hands else None
+        self._pipeline = Pipeline(models, config, self._times, self._hands)
         batch = config.batch
+        # Whoever shares its batches with hands needs some cells for each of them and itself.
+        self._max_frames = batch.max_frames * (SHARED_BATCH * (1 + start.hands) if start.hands else 1)
         self._exchange: Exchange[Connection, Frame] = Exchange(
-            Collector(batch.max_frames, batch.max_wait_s, config.frames.late_s), self._clock
+            Collector(self._max_frames, batch.max_wait_s, config.frames.late_s), self._clock
         )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
@@ -146,6 +154,8 @@ class Loop:
         if self._draining:
             self._link.send(Drained())
         self._bus.close()
+        if self._hands is not None:
+            self._hands.close()
         return True
 
     def _make_way(self) -> None:
@@ -344,8 +354,10 @@ class Loop:
         if (resumption := self._done_already.pop(lane, None)) is not None:
             self._ends.done_before(lane, resumption)
             return
+        if self._hands is not None:
+            self._hands.prepare(info.display_wh)
         self._pipeline.prepare(info.display_wh)
-        capacity = self._config.decode.queue_frames if lane.mode == "archive" else LIVE_QUEUE_FRAMES
+        capacity = self._queue_frames(info) if lane.mode == "archive" else LIVE_QUEUE_FRAMES
         if lane.n_connections:
             lane.open_state.actor.begin_session(lane.session)
         assert lane.connection is not None, "what was opened has a connection"
@@ -355,6 +367,14 @@ class Loop:
             self._enter(lane, "live")
         self._outbox.opened(lane)
         lane.go()
+
+    def _queue_frames(self, info: DecoderInfo) -> int:
+        """How many decoded frames of a file may wait."""
+        if self._hands is None:
+            return self._config.decode.queue_frames
+        width, height = info.display_wh
+        room = QUEUE_BYTES // (2 * width * height)
+        return max(self._config.decode.queue_frames, min(2 * self._max_frames, room))
 
     def _give_up(self, lane: Lane, error: SourceError) -> None:
         """The watchdog says so: its connection is left behind, whatever its thread is at."""

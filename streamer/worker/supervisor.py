@@ -106,13 +106,16 @@ class Supervisor:
         self._hopeless: list[tuple[str, str, str]] = []
         self._streams = {source.stream: self._view(source) for source in sources}
         self._taken_out: list[SourceResult] = []
-        n_children = config.worker.children or n_cores()
+        n_processes = config.worker.children or n_cores()
+        n_children = n_processes if controlled else max(1, min(n_processes, len(self._streams)))
+        alone = not controlled and all(source.mode == "archive" for source in sources)
         self._crew = Crew(
             config,
             self._children,
             self._clock,
             self,
-            n_children=n_children if controlled else max(1, min(n_children, len(self._streams))),
+            n_children=n_children,
+            hands=n_processes // n_children - 1 if alone else 0,
             live_run=self._live_run,
             run=run,
             cache=cache,

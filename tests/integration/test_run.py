@@ -156,13 +156,14 @@ def test_an_interrupted_run_keeps_what_was_done_and_goes_on_later(
 
 @needs_clips
 def test_live_and_archive_say_the_same_of_a_file(tmp_path: Path) -> None:
-    assert streamer("run", ONE_FACE, "--quiet", cwd=tmp_path).returncode == 0
-    done = streamer("run", ONE_FACE, "--mode", "live", "--json", cwd=tmp_path)
+    assert streamer("run", ONE_FACE, "--quiet", "--search-every", "0", cwd=tmp_path).returncode == 0
+    done = streamer("run", ONE_FACE, "--mode", "live", "--json", "--search-every", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     [result] = json.loads(done.stdout)["sources"]
     live = {one.pts: one for one in observations(tmp_path / "affect.db", home="")}
     archive = {one.pts: one for one in observations(tmp_path / "affect.db")}
-    # A busy machine may drop live frames; each is counted, and what was seen must be what the archive says.
+    # A busy machine may drop live frames; each is counted, and what was seen must be what the archive says. Where faces
+    # are looked for near where they were in the frame before, that depends on the frames that were not dropped.
     assert len(live) + sum(result["dropped"].values()) == len(archive) == 72
     assert len(live) > 20
     assert {pts: live[pts].bare for pts in live} == {pts: archive[pts].bare for pts in live}

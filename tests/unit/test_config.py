@@ -179,6 +179,7 @@ def test_a_value_where_a_section_belongs_is_named(tmp_path: Path) -> None:
         ("detect.score_threshold", [0.0, 1.0, float("nan")], 0.01),
         ("detect.iou_threshold", [-0.1, 1.1], 1.0),
         ("detect.max_faces", [0], 1),
+        ("detect.interval_s", [-0.1, float("nan")], 0.0),
     ],
 )
 def test_limits(setting: str, wrong: list[float], right: float, tmp_path: Path) -> None:

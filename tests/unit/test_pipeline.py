@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError
-from streamer.config import Config, GateSettings
+from streamer.config import Config, DetectSettings, GateSettings
 from streamer.errors import ModelError
+from streamer.faces.chains import Chain
 from streamer.faces.detect import Detected
 from streamer.faces.standing import Standing
 from streamer.faces.track import Tracker
@@ -23,11 +25,12 @@ from streamer.state.head_batch import HeadBatch, HeadNeeds, HeadOutput
 from streamer.state.heads import PassthroughHead, TemporalHead
 from streamer.state.records import StreamContext
 from streamer.state.snapshot import restore, take
-from streamer.types import Counters, Detections, Frame
+from streamer.types import Counters, Detections, Frame, Sight
 from tests.unit.state.scenes import ArithmeticHead
 from tests.unit.worker.rig import FAILING_WIDTH, NAN_LEVEL, SomeFaces, frame, models
 
-CONFIG = Config()
+CONFIG = Config(detect=DetectSettings(interval_s=0.0))
+REFINING = Config()
 
 
 def stream(name: str, head: TemporalHead) -> StreamState:
@@ -149,6 +152,103 @@ def test_every_stage_of_a_step_is_timed() -> None:
     assert np.isfinite(list(times.seconds.values())).all()
 
 
+# -- between two searches of whole pictures ---------------------------------------------------------------------
+
+
+def test_whole_pictures_are_searched_at_the_interval_and_known_faces_looked_for_in_between() -> None:
+    detector = Counting(2)
+    state = stream("a", PassthroughHead())
+    times = StageTimes()
+    made = Pipeline(models(detector), REFINING, times).step([(state, frame("a", n)) for n in range(11)])
+    assert [len(seen(records)) for _, records in made] == [2] * 11
+    assert {one.reused for _, records in made for one in seen(records)} == {()}, "every frame has fresh points"
+    assert [one.detector_score for _, records in made for one in seen(records)[:1]] == pytest.approx(
+        [0.9, 0.8, 0.8, 0.8, 0.8] * 2 + [0.9]
+    )
+    assert (detector.calls, detector.squares) == (3, 2 * 8)  # 25 frames a second, every 0.2 s
+    assert state.n_tracks == 2
+    assert times.seconds["refine"] >= 0
+
+
+@pytest.mark.parametrize("sizes", [[20], [3], [1, 7], [4, 1, 1]])
+def test_refining_gives_the_same_bytes_whatever_the_batches_and_the_company(sizes: list[int]) -> None:
+    gated = msgspec.structs.replace(REFINING, gates=BOTH.gates)
+    for config in (REFINING, gated):
+        assert records_in(config, sizes, company=True) == records_in(config, [1], company=False)
+
+
+def records_in(config: Config, sizes: list[int], company: bool) -> list[bytes]:
+    """The records of one stream, its frames in batches of these sizes, with or without another stream's among them."""
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+    state, other = stream("a", head), stream("b", head)
+    step = Pipeline(models(SomeFaces(2), head), config, StageTimes()).step
+    frames = levels_of(WAVERING)
+    made: list[bytes] = []
+    at = turn = 0
+    while at < len(frames):
+        part = frames[at : at + sizes[turn % len(sizes)]]
+        at, turn = at + len(part), turn + 1
+        batch = [(state, one) for one in part]
+        if company:
+            batch.insert(len(part) // 2, (other, frame("b", turn, 30 * turn % 250)))
+        made += [encode(record) for of, records in step(batch) if of is state for record in records]
+    return made
+
+
+# -- frames that other processes look at ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _Part:
+    start: int
+    stop: int
+    sights: Sequence[Sight] | None
+
+    def wait(self) -> Sequence[Sight] | None:
+        return self.sights
+
+
+class Helper:
+    """Looks at the end of each batch by a pipeline of its own, in parts that begin at these frames."""
+
+    def __init__(self, detector: SomeFaces, begins: Sequence[int], lost: Sequence[int] = ()) -> None:
+        self._pipeline = Pipeline(models(detector), REFINING, StageTimes())
+        self._begins, self._lost = begins, lost
+
+    def begin(self, batch: Sequence[tuple[Chain, Frame]]) -> Sequence[_Part]:
+        cuts = [k for k, (_, one) in enumerate(batch) if k and one.index in self._begins]
+        parts = []
+        for start, stop in pairwise([*cuts, len(batch)]):
+            frames = [one for _, one in batch[start:stop]]
+            lost = frames[0].index in self._lost
+            parts.append(_Part(start, stop, None if lost else self._pipeline.look(frames)))
+        return parts
+
+
+@pytest.mark.parametrize("size", [30, 13, 8])
+@pytest.mark.parametrize(("begins", "lost"), [((5, 15), ()), ((10,), ()), ((5, 10, 20, 25), (10,)), ((5, 15), (5, 15))])
+@pytest.mark.parametrize("detector", [SomeFaces(2), SomeFaces(0)])
+def test_what_others_look_at_gives_the_bytes_of_what_is_looked_at_here(
+    size: int, begins: tuple[int, ...], lost: tuple[int, ...], detector: SomeFaces
+) -> None:
+    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
+    frames = [frame("a", n, WAVERING[n % 20], width=FAILING_WIDTH if n == 17 else 64) for n in range(30)]
+
+    def run(helper: Helper | None) -> tuple[list[bytes], Counters]:
+        state = stream("a", head)
+        state.max_faces = 1
+        step = Pipeline(models(detector, head), REFINING, StageTimes(), helper).step
+        made = [
+            encode(record)
+            for at in range(0, 30, size)
+            for _, records in step([(state, one) for one in frames[at : at + size]])
+            for record in records
+        ]
+        return made, state.counters
+
+    assert run(Helper(detector, begins, lost)) == run(None)
+
+
 # -- gates: what nothing changed in is not worked on again -------------------------------------------------------
 
 STILL = msgspec.structs.replace(CONFIG, gates=GateSettings(still_scene=True, still_max_s=0.1))
@@ -234,31 +334,15 @@ WAVERING = [100, 101, 102, 180, 181, 180, 100, 100, 103, 109, 115, 90, 90, 90, 9
 
 @pytest.mark.parametrize("sizes", [[20], [3], [1, 7], [4, 1, 1]])
 def test_gates_give_the_same_bytes_whatever_the_batches_and_the_company(sizes: list[int]) -> None:
-    head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
-
-    def run(sizes: list[int], company: bool) -> list[bytes]:
-        state, other = stream("a", head), stream("b", head)
-        step = Pipeline(models(SomeFaces(2), head), BOTH, StageTimes()).step
-        frames = levels_of(WAVERING)
-        made: list[bytes] = []
-        at = turn = 0
-        while at < len(frames):
-            part = frames[at : at + sizes[turn % len(sizes)]]
-            at, turn = at + len(part), turn + 1
-            batch = [(state, one) for one in part]
-            if company:
-                batch.insert(len(part) // 2, (other, frame("b", turn, 30 * turn % 250)))
-            made += [encode(record) for of, records in step(batch) if of is state for record in records]
-        return made
-
-    assert run(sizes, company=True) == run([1], company=False)
+    assert records_in(BOTH, sizes, company=True) == records_in(BOTH, [1], company=False)
 
 
+@pytest.mark.parametrize("config", [BOTH, msgspec.structs.replace(REFINING, gates=BOTH.gates)])
 @pytest.mark.parametrize("at", [1, 2, 5, 9, 14])
-def test_an_archive_that_is_resumed_anywhere_gives_the_bytes_of_one_that_was_not(at: int) -> None:
-    """Whether something stands depends on what was seen before, so a checkpoint must hold it."""
+def test_an_archive_that_is_resumed_anywhere_gives_the_bytes_of_one_that_was_not(at: int, config: Config) -> None:
+    """What stands, and where faces are looked for, depends on what was seen before: a checkpoint must hold it."""
     head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
-    step = Pipeline(models(Crowd([30, 31, 29, 33]), head), BOTH, StageTimes()).step
+    step = Pipeline(models(Crowd([30, 31, 29, 33]), head), config, StageTimes()).step
     frames = levels_of(WAVERING)
 
     def run(state: StreamState, part: Sequence[Frame]) -> list[bytes]:
@@ -275,14 +359,15 @@ def test_an_archive_that_is_resumed_anywhere_gives_the_bytes_of_one_that_was_not
     resumed = StreamState(tracker, found.actor, Counters(), standing=Standing.restored(found.tracker))
     assert first + run(resumed, frames[at:]) == whole
     assert any(b"inference" in one for one in whole)
-    assert any(b"search" in one for one in whole)
+    assert any(b"search" in one for one in whole) == (config is BOTH)
 
 
 def test_a_live_snapshot_holds_nothing_that_stands() -> None:
     state = stream("a", PassthroughHead())
-    Pipeline(models(), BOTH, StageTimes()).step([(state, frame("a", 0))])
+    gated = msgspec.structs.replace(REFINING, gates=BOTH.gates)
+    Pipeline(models(), gated, StageTimes()).step([(state, frame("a", 0))])
     exact, live = state.snapshot(exact=True), state.snapshot(exact=False)
-    assert set(exact) - set(live) == {"scene", "faces"}
+    assert set(exact) - set(live) == {"scene", "faces", "chain"}
     kept: dict[str, Any] = unseal(seal(b"k", "stream", "a", 0, 0, live), b"k")[1]
     assert Standing.restored(kept) == Standing()
 

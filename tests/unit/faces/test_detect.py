@@ -41,7 +41,8 @@ def detector(answer: Answer, **settings: float) -> tuple[Detector, list[Scripted
         runners.append(ScriptedRunner(answer))
         return runners[-1]
 
-    return Detector("centerface", open_runner, DetectSettings(**settings)), runners, shapes  # type: ignore[arg-type]
+    chosen = DetectSettings(**({"interval_s": 0.0} | settings))  # type: ignore[arg-type]
+    return Detector("centerface", open_runner, chosen), runners, shapes
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_a_shape_is_compiled_once_however_many_streams_open_at_once() -> None:
         first.wait(0.2)  # long enough for the other to come in, were it let
         return cast(Runner, object())
 
-    detector = Detector("centerface", open_slowly, DetectSettings())
+    detector = Detector("centerface", open_slowly, DetectSettings(interval_s=0.0))
 
     def prepare() -> None:
         both.wait()

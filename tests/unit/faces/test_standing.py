@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streamer.errors import SnapshotRefused
+from streamer.faces.chains import Chain
 from streamer.faces.gates import Gate, Given, Look
 from streamer.faces.standing import Standing
 from streamer.state.codec import seal, unseal
@@ -23,6 +24,7 @@ def standing() -> Standing:
     one = Standing(analysed=frozenset({7, 2}))
     one.scene.last = Given(Look((64, 48), cells), 1.25, found)
     said = Embedding(np.array([0.1, 0.2], np.float32), np.full(7, 1 / 7, np.float32), 0.5, None)
+    one.chain = Chain((1, 64, 48, 12), found)
     one.faces[7] = Gate(Given(Look((8, 8), np.zeros((2, 2, 3), np.uint8)), 1.0, said))
     return one
 
@@ -36,6 +38,7 @@ def test_what_stands_survives_a_snapshot_bit_for_bit() -> None:
     after = Standing.restored(through_bytes(before))
     np.testing.assert_equal(after.snapshot(exact=True), before)
     assert after.analysed == {2, 7}
+    assert after.chain.place == (1, 64, 48, 12)
     last = after.faces[7].last
     assert last is not None
     assert last.answer is not None

@@ -22,7 +22,7 @@ from streamer.bus.open import open_bus
 from streamer.bus.read import drain
 from streamer.bus.topics import topics
 from streamer.clock import Clock
-from streamer.config import CheckpointSettings, Config, DecodeSettings
+from streamer.config import CheckpointSettings, Config, DecodeSettings, DetectSettings
 from streamer.decode import Decoder, DecoderInfo, open_source
 from streamer.faces.detect import Detected, Detector
 from streamer.faces.embed import Embedded, Embedder
@@ -58,10 +58,13 @@ SPEC = ModelSpec(
 
 @dataclass
 class SomeFaces:
-    """A detector that sees `n` faces side by side in every picture."""
+    """A detector that sees `n` faces side by side in every picture, and in a square one that fills its middle."""
 
     n: int = 1
     calls: int = 0
+    squares: int = 0
+    settings = DetectSettings()
+    colour = "rgb"
 
     def prepare(self, width: int, height: int) -> None:
         pass
@@ -76,6 +79,18 @@ class SomeFaces:
             for picture, cause in zip(pictures, causes, strict=True)
         ]
         return Detected(found, causes)
+
+    def search(self, shape: tuple[int, int], images: Sequence[NDArray[np.uint8]]) -> list[Detections | DropCause]:
+        self.squares += len(images)
+        low, high = 0.25 * shape[0], 0.75 * shape[0]
+        points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.4, 0.8], [0.6, 0.8]], np.float32)
+        found = Detections(
+            np.array([[low, low, high, high]], np.float32),
+            (low + points * (high - low)).astype(np.float32)[None],
+            np.array([0.8], np.float32),
+            np.array([high - low], np.float32),
+        )
+        return [found if self.n else Detections.none() for _ in images]
 
     def _faces(self, picture: Picture) -> Detections:
         if self.n == 0:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from streamer.bench.gates import compare
+from streamer.bench.passes import compare
 from streamer.messages import Observation
 from tests.golden.records import OBSERVATION
 

@@ -17,16 +17,18 @@ Affine = NDArray[np.float64]
 
 
 def compose(outer: Affine, inner: Affine) -> Affine:
-    """The (2,3) map that applies `inner`, then `outer`."""
-    linear = outer[:, :2] @ inner[:, :2]
-    shift = outer[:, :2] @ inner[:, 2] + outer[:, 2]
-    return np.column_stack([linear, shift])
+    """The (2,3) map that applies `inner`, then `outer`. Written out, since NumPy's calls cost more than the numbers."""
+    (a, b, c), (d, e, f) = outer.tolist()
+    (g, h, i), (j, k, m) = inner.tolist()
+    return np.array(
+        ((a * g + b * j, a * h + b * k, a * i + b * m + c), (d * g + e * j, d * h + e * k, d * i + e * m + f))
+    )
 
 
 def indexed(affine: Affine) -> Affine:
     """The same map between pixel indices, as `cv2.warpAffine` wants it."""
-    shift = affine[:, 2] + affine[:, :2] @ (0.5, 0.5) - 0.5
-    return np.column_stack([affine[:, :2], shift])
+    (a, b, c), (d, e, f) = affine.tolist()
+    return np.array(((a, b, c + (a + b) * 0.5 - 0.5), (d, e, f + (d + e) * 0.5 - 0.5)))
 
 
 @dataclass(frozen=True, slots=True)

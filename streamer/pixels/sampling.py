@@ -6,6 +6,7 @@ of less than 2: as clean as area averaging, several times faster (docs/decisions
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -110,18 +111,19 @@ def sample(
 
 def _averaged(pixels: Pixels, to_crop: Affine, width: int, height: int) -> tuple[Pixels, Affine]:
     """The part of `pixels` that the crop shows, averaged down; and the map from there to the crop."""
-    linear = to_crop[:, :2]
-    x_factor, y_factor = 1.0 / np.maximum(np.hypot(linear[0], linear[1]), 1e-6)
-    if max(x_factor, y_factor) < 2.0 or abs(np.linalg.det(linear)) < 1e-12:
+    (a, b, c), (d, e, f) = to_crop.tolist()
+    x_factor, y_factor = 1.0 / max(math.hypot(a, d), 1e-6), 1.0 / max(math.hypot(b, e), 1e-6)
+    determinant = a * e - b * d
+    if max(x_factor, y_factor) < 2.0 or abs(determinant) < 1e-12:
         return pixels, to_crop
-    corners = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
-    seen = (corners - to_crop[:, 2]) @ np.linalg.inv(linear).T
+    corners = [(x - c, y - f) for x in (0.0, width) for y in (0.0, height)]
+    columns = [(e * x - b * y) / determinant for x, y in corners]
+    lines = [(a * y - d * x) / determinant for x, y in corners]
     limits = []
-    for axis, factor in ((0, x_factor), (1, y_factor)):
-        size = pixels.shape[1 - axis]
-        block = 1 << int(np.log2(max(factor, 1.0)))
-        low = int(np.clip(np.floor(seen[:, axis].min()) - 2 * block, 0, size - 1)) // block * block
-        high = int(np.clip(np.ceil(seen[:, axis].max()) + 3 * block, 1, size))
+    for seen, factor, size in ((columns, x_factor, pixels.shape[1]), (lines, y_factor, pixels.shape[0])):
+        block = 1 << int(math.log2(max(factor, 1.0)))
+        low = int(min(max(math.floor(min(seen)) - 2 * block, 0), size - 1)) // block * block
+        high = int(min(max(math.ceil(max(seen)) + 3 * block, 1), size))
         limits.append((low, max(high, min(low + block, size))))
     (x0, x1), (y0, y1) = limits
     part, x_done, y_done = halved(pixels[y0:y1, x0:x1], x_factor, y_factor)

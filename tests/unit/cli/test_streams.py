@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from streamer.fleet import records
 from streamer.fleet.records import Rejected
 from streamer.messages import Status, StreamDefinition, decode
 from tests.golden.records import STATUS
-from tests.unit.cli.verbs import streamer, told, write
+from tests.unit.cli.verbs import streamer, told, watched, write
 
 SETTINGS = TopicSettings()
 
@@ -169,11 +167,10 @@ def test_list_joins_what_is_wanted_with_what_was_heard(url: str, capsys: pytest.
     assert [line.split()[:2] for line in out.splitlines()[1:]] == [["a", "live"], ["b", "waiting"], ["c", "silent"]]
 
 
-def watched(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+def lively(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *options: str) -> list[str]:
     """The lines of a watch during which a worker takes up a stream, and somebody defines a wrong one."""
 
     def work() -> None:
-        time.sleep(0.5)  # the watch has begun: it tells of what comes from then on only
         refused = Rejected(control(url)[0], "refused", "not allowed here.")
         waiting = status("a", "waiting", 6, cause="capacity", message="waiting for capacity: 8 of 8")
         write(
@@ -188,17 +185,14 @@ def watched(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> list
             records.stream_removal("a", SETTINGS),
         )
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    code, out, err = streamer(capsys, "streams", "watch", "--for", "2.5", *options)
-    thread.join()
-    assert code == 0, err
-    return out.splitlines()
+    return watched(capsys, monkeypatch, 8, work, *options)
 
 
-def test_watch_tells_each_change_once_rejections_and_reasons_too(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_tells_each_change_once_rejections_and_reasons_too(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64")
-    happened = [json.loads(line) for line in watched(url, capsys, "--json")]
+    happened = [json.loads(line) for line in lively(url, capsys, monkeypatch, "--json")]
     by_topic = {
         "status": [one["what"] for one in happened if one["what"] not in ("rejected", "removed")],
         "letters": [(one["stream"], one["message"]) for one in happened if one["what"] == "rejected"],
@@ -211,9 +205,9 @@ def test_watch_tells_each_change_once_rejections_and_reasons_too(url: str, capsy
     }
 
 
-def test_watch_in_words(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_in_words(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64")
-    said = [line.split("  ", 1)[1] for line in watched(url, capsys)]
+    said = [line.split("  ", 1)[1] for line in lively(url, capsys, monkeypatch)]
     assert sorted(said) == sorted(
         [
             "a  waiting for capacity: 8 of 8",

@@ -23,9 +23,11 @@ def test_workers_on_one_file_share_jobs_and_finish_those_of_a_killed_one(ground_
     recording = ground_of_a_file.recording(3.0)
     with ground_of_a_file.site("shared", [recording], QUICK) as site:
         view = site.view("jobs.status")
-        jobs = site.submit({f"file-{k}": recording for k in range(6)})
         for name in ("one", "two"):
             site.start(name)
+        share = f"topic={site.prefix}.jobs"  # submitted before, all might be done when the slower one begins
+        site.until(view, lambda: all(share in worker.said() for worker in site.running()), "each has its share")
+        jobs = site.submit({f"file-{k}": recording for k in range(6)})
         site.until(view, lambda: all(_is_at_work(view, jobs, name) for name in ("one", "two")), "both at work")
         site.workers["one"].kill()
         site.until_over(view, jobs)

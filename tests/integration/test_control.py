@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamer.messages import Status
 from tests.product import ONE_FACE, needs_clips, start, statuses, streamer, until
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
@@ -132,8 +133,12 @@ def test_streams_are_added_paused_changed_and_removed_while_others_go_on(run: Ca
     assert paused["dropped"]["sample_rate"] == skipped
 
     # What metrics say is what the statuses on the bus say, and both add up.
+    def on_the_bus() -> list[Status]:
+        return [status for status in statuses(one.folder / "affect.db") if status.stream == "second"]
+
+    until(lambda: on_the_bus()[-1].state == "paused", "the bus says that it is paused")
     told = one.metrics()
-    last = [status for status in statuses(one.folder / "affect.db") if status.stream == "second"][-1]
+    last = [status for status in on_the_bus() if status.state != "paused"][-1]
     assert told["streamer_frames_decoded_total", "second"][""] == paused["decoded"] >= last.decoded > 0
     dropped = told["streamer_frames_dropped_total", "second"]
     assert paused["decoded"] == paused["analysed"] + sum(dropped.values())
@@ -142,6 +147,7 @@ def test_streams_are_added_paused_changed_and_removed_while_others_go_on(run: Ca
 
     assert one.done("PATCH", "/streams/second", {"paused": False}) == "changed"
     one.wait("second", lambda s: s["state"] == "live" and s["decoded"] > paused["decoded"], "it goes on")
+    until(lambda: on_the_bus()[-1].state == "live", "the bus says that it goes on")
     assert one.metrics()["streamer_frames_decoded_total", "second"][""] >= paused["decoded"]
 
     assert one.done("DELETE", "/streams/second") == "removed"

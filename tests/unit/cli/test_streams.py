@@ -205,6 +205,39 @@ def test_watch_tells_each_change_once_rejections_and_reasons_too(
     }
 
 
+def test_list_and_watch_show_what_is_set(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "testsrc://64x64@5"
+    told(capsys, "streams", "add", f"a={address}", "--sample-fps", "0.5", "--keyframes-only", "--max-faces", "3")
+    told(capsys, "streams", "add", f"b={address}", "--every-frame", "--max-faces", "0", "--priority", "-2")
+    told(capsys, "streams", "add", f"c={address}")
+    rows = [line.split("  ") for line in streamer(capsys, "streams", "list")[1].splitlines()[1:]]
+    shown = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert [row[4:] for row in shown] == [
+        ["0.5 fps, key frames, 3 faces", address],
+        ["every frame, every face, priority -2", address],
+        ["-", address],
+    ]
+    listed = told(capsys, "streams", "list")
+    assert [(one["keyframes_only"], one["max_faces"]) for one in listed] == [(True, 3), (False, 0), (None, None)]
+
+    def work() -> None:
+        more = [
+            StreamDefinition(stream="a", source=address, sample_fps=2.0, max_faces=1, paused=True),
+            StreamDefinition(stream="b", source=address, keyframes_only=True, model="fer", repeat=True),
+            StreamDefinition(stream="c", source=address),
+        ]
+        write(url, *(records.stream_definition(one, SETTINGS) for one in more))
+
+    said = [line.split("  ", 1)[1] for line in watched(capsys, monkeypatch, 3, work)]
+    assert sorted(said) == [
+        f"a  defined: {address}, 2 fps, 1 face, paused",
+        f"b  defined: {address}, key frames, model fer, repeat",
+        f"c  defined: {address}",
+    ]
+
+
 def test_watch_in_words(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64")
     said = [line.split("  ", 1)[1] for line in lively(url, capsys, monkeypatch)]

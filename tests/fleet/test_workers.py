@@ -84,6 +84,7 @@ def test_what_exceeds_a_workers_capacity_waits_and_moves_when_another_comes(grou
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(900)  # a minute of video beside eight cameras, on whatever machine
 def test_a_worker_that_was_frozen_for_dead_does_no_harm_when_it_goes_on(ground: Ground) -> None:
     camera, recording = ground.camera(), ground.recording(30.0)
     with ground.site("frozen", [camera, recording], QUICK) as site:

@@ -1,4 +1,4 @@
-"""Pages on a real server, read by the real yt-dlp."""
+"""Pages on a real server, read by the real yt-dlp: here, which is quicker, but through the messages of its process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -30,7 +31,8 @@ from streamer.errors import (
     SourceUnsupported,
 )
 from streamer.source import Address
-from streamer.sources import expand_pages, parse, resolve, session_of
+from streamer.sources import expand_pages, page_process, parse, resolve, session_of
+from streamer.sources.page_asking import Question
 from streamer.sources.pages import page_video
 
 try:
@@ -125,6 +127,16 @@ def site() -> Iterator[Site]:
 def _type(path: str) -> str:
     types = {"mp4": "video/mp4", "m3u8": "application/vnd.apple.mpegurl", "xml": "application/rss+xml"}
     return types.get(path.rpartition(".")[2], "text/html; charset=utf-8")
+
+
+@pytest.fixture(autouse=True)
+def without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process itself is the matter of `test_page_process`."""
+
+    def said_to(question: bytes, *_: object) -> tuple[bytes, int]:
+        return page_process.answer(msgspec.json.decode(question, type=Question)), 0
+
+    monkeypatch.setattr("streamer.sources.page_asking.said_to", said_to)
 
 
 def resolved(url: str, connect: ConnectSettings = CONNECT, now_s: float = NOW_S) -> Address:

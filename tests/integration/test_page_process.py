@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from streamer.source import Source
 from streamer.sources import expand_pages, page_asking, parse, resolve
 from streamer.sources.page_asking import Answer
 from tests.integration.test_pages import page
+from tests.product import until
 from tests.unit.decode.web import Request, Site, fixed, site
 
 CONNECT = ConnectSettings(open_timeout_s=60.0)
@@ -41,10 +42,36 @@ def shown(body: str) -> Callable[[Request], None]:
     return fixed(page(body), Content_Type="text/html")
 
 
-def below() -> list[psutil.Process]:
-    """The processes of this one in which pages are looked at."""
-    found = psutil.Process().children(recursive=True)
-    return [one for one in found if "streamer.sources.page_process" in _line(one)]
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """What forks has loaded yt-dlp: deadlines are those of pages."""
+    page_asking.said_to(b"", "nothing", 200.0)
+
+
+@pytest.fixture
+def instead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Has another program stand in for what forks."""
+    made: list[page_asking._Forker] = []
+
+    def stand_in(*command: str) -> None:
+        made.append(page_asking._Forker())
+        monkeypatch.setattr(page_asking, "_forker", made[-1])
+        monkeypatch.setattr(page_asking, "COMMAND", command)
+
+    yield stand_in
+    for one in made:
+        one.close(0.0)
+
+
+def forker() -> psutil.Process:
+    process = page_asking._forker._process
+    assert process is not None
+    return psutil.Process(process.pid)
+
+
+def forks() -> list[psutil.Process]:
+    """The processes in which pages are looked at now."""
+    return [one for one in forker().children() if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def _line(process: psutil.Process) -> str:
@@ -62,14 +89,15 @@ def test_what_is_found_and_what_is_not_comes_back_and_leaves_nothing(
     with site() as web:
         web.pages["/watch.html"] = shown('<video src="clip.mp4?expires=1900000000"></video>')
         web.pages["/two.html"] = shown('<video src="a.mp4"></video><video src="b.mp4"></video>')
-        address = resolve(source_at(web, "/watch.html"), ConnectSettings(open_timeout_s=60.0, cookies=str(jar)), 1_700_000_000.0)
+        connect = ConnectSettings(open_timeout_s=60.0, cookies=str(jar))
+        address = resolve(source_at(web, "/watch.html"), connect, 1_700_000_000.0)
         assert (address.url, address.kind) == (f"{web.url}/clip.mp4?expires=1900000000", "http")
         assert address.expires_at_s == 1_900_000_000
         assert dict(address.headers)["Cookie"] == "login=secret"
         listed = expand_pages([source_at(web, "/two.html")], CONNECT)
         assert [one.url for one in listed] == [f"{web.url}/a.mp4", f"{web.url}/b.mp4"]
         assert "404" in refusal(source_at(web, "/gone.html"), SourceMissing)
-    assert below() == []
+    until(lambda: forks() == [], "it ends")
     assert capfd.readouterr() == ("", "")
 
 
@@ -86,7 +114,7 @@ def test_no_secret_stands_on_its_command_line() -> None:
         thread = threading.Thread(target=lambda: refusal(source, SourceUnsupported))
         thread.start()
         assert asked.wait(100)
-        [process] = below()
+        [process] = forks()
         assert "geheim" not in _line(process)
         assert web.url not in _line(process)
         assert os.getsid(process.pid) == process.pid  # what it starts ends with it
@@ -108,7 +136,7 @@ def test_a_page_that_takes_for_ever_is_given_up_at_the_deadline(monkeypatch: pyt
     with site() as web:
         web.pages["/watch.html"] = drip
         assert "within 3 s" in refusal(source_at(web, "/watch.html"), SourceUnreachable)
-        assert below() == []
+        until(lambda: forks() == [], "it is ended")
 
 
 def test_a_page_that_never_ends_takes_no_more_memory_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,26 +156,80 @@ def test_a_page_that_never_ends_takes_no_more_memory_than_it_may(monkeypatch: py
     assert psutil.Process().memory_info().rss - before < 100 * 1024**2
 
 
+def test_questions_are_answered_side_by_side() -> None:
+    """A page that hangs keeps no other waiting."""
+    asked = threading.Event()
+
+    def hang(request: Request) -> None:
+        asked.set()
+        request.site.until_closed.wait()
+
+    with site() as web:
+        web.pages |= {"/hangs.html": hang, "/watch.html": shown('<video src="clip.mp4"></video>')}
+        hanging = source_at(web, "/hangs.html")
+        thread = threading.Thread(target=lambda: refusal(hanging, SourceUnreachable))
+        thread.start()
+        assert asked.wait(100)
+        assert resolve(source_at(web, "/watch.html"), CONNECT, time.time()).url == f"{web.url}/clip.mp4"
+        until(lambda: len(forks()) == 1, "the other one still waits")
+        web.until_closed.set()
+        thread.join(100)
+        assert not thread.is_alive()
+
+
+def test_what_forks_is_started_anew_when_it_is_gone() -> None:
+    with site() as web:
+        web.pages["/watch.html"] = shown('<video src="clip.mp4"></video>')
+        before = forker()
+        before.kill()
+        assert resolve(source_at(web, "/watch.html"), CONNECT, time.time()).url == f"{web.url}/clip.mp4"
+        assert forker() != before
+
+
+FORKS = """
+import socket, sys, time
+control = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    said, connections, _, _ = socket.recv_fds(control, 1, 1)
+    if not said:
+        break
+    with socket.socket(fileno=connections[0]) as answers:
+        answers.sendall(b"+")
+        while answers.recv(65536):
+            pass
+        {does}
+"""
+
+
 @pytest.mark.parametrize(
-    ("program", "kind"),
+    ("does", "kind"),
     [
-        ("import os; os.abort()", SourceUnsupported),
-        ("print('no answer')", SourceUnsupported),
-        ("print('{\"found\": 5}')", SourceUnsupported),
-        ("raise MemoryError", SourceUnsupported),
-        ("import time; time.sleep(600)", SourceUnreachable),
+        ("pass", SourceUnsupported),
+        ("answers.sendall(b'no answer')", SourceUnsupported),
+        ("answers.sendall(bytes([123, 125]))", SourceUnsupported),  # {}: nothing was found, and no reason is given
+        ("time.sleep(600)", SourceUnreachable),
     ],
 )
 def test_a_process_that_dies_or_says_nonsense_is_an_error_of_the_source(
-    monkeypatch: pytest.MonkeyPatch, program: str, kind: type[SourceError]
+    instead: Callable[..., None], monkeypatch: pytest.MonkeyPatch, does: str, kind: type[SourceError]
 ) -> None:
-    monkeypatch.setattr(page_asking, "COMMAND", (page_asking.COMMAND[0], "-c", program))
+    instead(page_asking.COMMAND[0], "-c", FORKS.replace("{does}", does))
     monkeypatch.setattr(page_asking, "VIDEO_WITHIN_S", 60.0 if kind is SourceUnsupported else 1.0)
     refusal(parse("page+http://127.0.0.1:9/watch.html?token=geheim")[0], kind)
 
 
-def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(page_asking, "COMMAND", (str(tmp_path / "none"),))
+def test_what_forks_and_is_stuck_makes_way(instead: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(page_asking.COMMAND[0], "-c", "import time; time.sleep(600)")
+    monkeypatch.setattr(page_asking, "VIDEO_WITHIN_S", 1.0)
+    refusal(parse("page+http://127.0.0.1:9/watch.html")[0], SourceUnreachable)
+    assert page_asking._forker._process is None
+
+
+@pytest.mark.parametrize("command", [("/no/such/program",), (page_asking.COMMAND[0], "-c", "pass")])
+def test_a_process_that_cannot_be_started_is_tried_again(
+    instead: Callable[..., None], command: tuple[str, ...]
+) -> None:
+    instead(*command)
     told = refusal(parse("page+http://127.0.0.1:9/watch.html?token=geheim")[0], SourceUnreachable)
     assert "no process could be started" in told
 

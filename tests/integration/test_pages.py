@@ -133,8 +133,8 @@ def _type(path: str) -> str:
 def without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process itself is the matter of `test_page_process`."""
 
-    def said_to(question: bytes, *_: object) -> tuple[bytes, int]:
-        return page_process.answer(msgspec.json.decode(question, type=Question)), 0
+    def said_to(question: bytes, *_: object) -> bytes:
+        return page_process.answer(msgspec.json.decode(question, type=Question))
 
     monkeypatch.setattr("streamer.sources.page_asking.said_to", said_to)
 

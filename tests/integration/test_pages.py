@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
-import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -31,9 +30,9 @@ from streamer.errors import (
     SourceUnsupported,
 )
 from streamer.source import Address
-from streamer.sources import expand_pages, page_process, parse, resolve, session_of
-from streamer.sources.page_asking import Question
+from streamer.sources import expand_pages, parse, resolve, session_of
 from streamer.sources.pages import page_video
+from tests.unit.sources.here import said_to
 
 try:
     import yt_dlp  # noqa: F401
@@ -132,10 +131,6 @@ def _type(path: str) -> str:
 @pytest.fixture(autouse=True)
 def without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process itself is the matter of `test_page_process`."""
-
-    def said_to(question: bytes, *_: object) -> bytes:
-        return page_process.answer(msgspec.json.decode(question, type=Question))
-
     monkeypatch.setattr("streamer.sources.page_asking.said_to", said_to)
 
 

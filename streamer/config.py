@@ -283,6 +283,7 @@ def load(
             _put(tree, name, value, name)
             origins[name] = "the command line"
     _default_head(tree)
+    _port_alone(tree)
     origin = str(path) if path else "the settings"
     try:
         config = msgspec.convert(tree, Config, strict=True)
@@ -315,6 +316,13 @@ def _default_head(tree: dict[str, Any]) -> None:
     if isinstance(models, dict) and "head" not in models and isinstance(models.get("expression"), str):
         own = exported_head(models["expression"])
         tree["models"] = models | {"head": default_head(models["expression"]) if own is None else str(own)}
+
+
+def _port_alone(tree: dict[str, Any]) -> None:
+    """YAML takes a bare port for a number: an address is text, `--control 9180` and `address: 9180` the same."""
+    control = tree.get("control")
+    if isinstance(control, dict) and type(control.get("address")) is int:
+        tree["control"] = control | {"address": str(control["address"])}
 
 
 def _from_text(dotted: str, text: str, variable: str) -> Any:
@@ -457,4 +465,6 @@ def _are_networks(texts: tuple[str, ...]) -> bool:
 
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema."""
-    return msgspec.json.schema(Config)
+    schema = msgspec.json.schema(Config)
+    schema["$defs"]["ControlSettings"]["properties"]["address"]["type"] = ["string", "integer"]  # see `_port_alone`
+    return schema

@@ -23,9 +23,19 @@ MAX_ID_LENGTH = 100
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 _MASKED = r"(?:token|key|secret|sig|signature|password|passwd|pass|pwd|auth|credential|session|user|usr|login)"
-_QUERY_SECRET = re.compile(rf"(?i)([?&;/](?:[^=&;#/\s]*{_MASKED}[^=&;#/\s]*|p)=)[^&;#/\s]*")
+_SECRET_NAME = rf"(?:[^=?&;#/\s]{{0,200}}{_MASKED}[^=&;#/\s]{{0,200}}|p)="
+_SECRET = re.compile(rf"(?i)([?&;#/]{_SECRET_NAME})[^&;#/\s]*")
 """In a query, and in a path too: some recorders take `rtsp://host/user=NAME&password=WORD`."""
-_USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@")
+_QUERY = re.compile(r"[?#]\S*")
+_QUERY_SECRET = re.compile(rf"(?i)([?&;#]{_SECRET_NAME})[^&;#\s]*")
+"""What a query holds may have slashes in it, as tokens in base64 do."""
+_USER_INFO = re.compile(r"://[^/?#\s]*@")
+_SPACED_USER_INFO = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/?#@:]*:[^/?#]*@")
+"""A password with a space in it, where the whole text is an address: in a sentence a space ends the address."""
+_CUT_USER_INFO = re.compile(r"://[^/?#\s@:\[\]]*:(?![0-9]+(?:[/?#\s]|$))\S{0,1000}@")
+"""A password with `/`, `?` or `#` in it, which should have been written as %XX: what looks like a port is none."""
+_NO_LOGIN = (("testsrc", re.compile(r"://[0-9]+x[0-9]+@$")), ("file", re.compile("://")))
+"""Schemes without a host to log in to, and what stands before an `@` that is part of their addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,26 @@ def is_stream_id(text: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """`text` with user names, passwords and tokens inside of URLs masked, and undecodable bytes written as escapes."""
+    """`text`, an address or a sentence with some, with user names, passwords and tokens inside of URLs masked, and
+    undecodable bytes written as escapes. Paths are left as they are; where it is not clear what is a secret, too much
+    is masked."""
     if "://" in text:
-        text = _USER_INFO.sub(r"\1***@", text)
-        text = _QUERY_SECRET.sub(r"\1***", text)
+        if (spaced := _SPACED_USER_INFO.match(text)) is not None:
+            text = f"{spaced[1]}***@{text[spaced.end() :]}"
+        text = _USER_INFO.sub(_without_user, text)
+        text = _CUT_USER_INFO.sub(_without_user, text)
+        text = _QUERY.sub(lambda query: _QUERY_SECRET.sub(r"\1***", query[0]), text)
+        text = _SECRET.sub(r"\1***", text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """The `@` of an address with what is before it masked, but where it divides no login from a host."""
+    before = found.string[max(0, found.start() - 8) : found.start()].lower()
+    for scheme, harmless in _NO_LOGIN:
+        if re.search(rf"(?<![a-z0-9+.-]){scheme}$", before) and harmless.match(found[0]):
+            return found[0]
+    return "://***@"
 
 
 def images_in(path: Path) -> list[Path]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
 
+from streamer.cli.words import counted
 from streamer.fleet.views import Happening, StreamView
 from streamer.progress import printable
 
 
 def header(*, workers: bool) -> list[str]:
     """The names of the columns."""
-    return ["stream", "state", "heard", "epoch", "fps", "priority", *(["worker"] if workers else []), "source"]
+    return ["stream", "state", "heard", "epoch", "settings", *(["worker"] if workers else []), "source"]
 
 
 def row(one: StreamView, *, workers: bool) -> list[str]:
@@ -25,8 +28,7 @@ def row(one: StreamView, *, workers: bool) -> list[str]:
         state,
         "-" if one.status_age_s is None else f"{one.status_age_s:.0f} s ago",
         "-" if one.epoch is None else str(one.epoch),
-        "all" if one.sample_fps is None else f"{one.sample_fps:g}",
-        str(one.priority),
+        ", ".join(_set(asdict(one))) or "-",
         *([printable(one.worker or "-")] if workers else []),
         printable(one.source) + (f"  ({_flat(reason)})" if reason else ""),
     ]
@@ -53,11 +55,25 @@ def _state_words(happening: Happening) -> str:
 
 def _definition_words(happening: Happening) -> str:
     details = happening.details
-    said = [printable(str(details["source"]))]
-    numbers = ("sample_fps", "max_faces", "model", "priority")
-    said += [f"{name} {details[name]}" for name in numbers if details.get(name)]
-    said += [name for name in ("keyframes_only", "paused", "repeat") if details.get(name)]
+    said = [printable(str(details["source"])), *_set(details)]
+    if details["model"]:
+        said.append(f"model {printable(str(details['model']))}")
+    said += [name for name in ("paused", "repeat") if details[name]]
     return "defined: " + ", ".join(said)
+
+
+def _set(settings: Mapping[str, Any]) -> list[str]:
+    """What is set of how much of a stream is looked at, and how urgent it is; not what is left to the worker."""
+    said = []
+    if settings["sample_fps"] is not None:
+        said.append(f"{settings['sample_fps']:g} fps")
+    if (only := settings["keyframes_only"]) is not None:
+        said.append("key frames" if only else "every frame")
+    if (most := settings["max_faces"]) is not None:
+        said.append(counted(most, "face") if most else "every face")
+    if settings["priority"]:
+        said.append(f"priority {settings['priority']}")
+    return said
 
 
 def _flat(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from streamer.bus.protocol import Incoming
 from streamer.bus.topics import Topics, content_type
@@ -13,6 +14,8 @@ from streamer.messages import AnyMessage, Claim, DeadLetter, SourceState, Status
 from streamer.source import redacted
 
 _NUMBER = re.compile(r"[0-9]+")
+SETTINGS = ("model", "sample_fps", "keyframes_only", "max_faces", "priority", "paused", "repeat")
+"""What a definition says besides its source. None is left to the settings of whoever watches the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class StreamView:
     source: str
     model: str | None
     sample_fps: float | None
+    keyframes_only: bool | None
+    max_faces: int | None
     priority: int
     paused: bool
     repeat: bool
@@ -54,17 +59,18 @@ def read(record: Incoming | None, kind: type[AnyMessage]) -> AnyMessage | None:
         return None
 
 
+def settings_of(definition: StreamDefinition) -> dict[str, Any]:
+    """What it says besides its source, by name."""
+    return {name: getattr(definition, name) for name in SETTINGS}
+
+
 def view(definition: StreamDefinition, heard: Incoming | None, claim: Incoming | None, now_s: float) -> StreamView:
     """A stream as it is wanted and as it is."""
     owner = read(claim, Claim)
     wanted = StreamView(
         stream=definition.stream,
         source=redacted(definition.source),
-        model=definition.model,
-        sample_fps=definition.sample_fps,
-        priority=definition.priority,
-        paused=definition.paused,
-        repeat=definition.repeat,
+        **settings_of(definition),
         updated_s=definition.updated_s,
         worker=owner.worker if owner else None,
     )
@@ -122,21 +128,8 @@ class StreamWatch:
         definition = read(record, StreamDefinition)
         if definition is None:
             return []  # whoever owns the stream rejects it
-        return [
-            Happening(
-                record.time_s,
-                stream,
-                "defined",
-                {
-                    "source": redacted(definition.source),
-                    "model": definition.model,
-                    "sample_fps": definition.sample_fps,
-                    "priority": definition.priority,
-                    "paused": definition.paused,
-                    "repeat": definition.repeat,
-                },
-            )
-        ]
+        details = {"source": redacted(definition.source)} | settings_of(definition)
+        return [Happening(record.time_s, stream, "defined", details)]
 
     def _status(self, record: Incoming) -> list[Happening]:
         status = read(record, Status)

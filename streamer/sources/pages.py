@@ -13,6 +13,7 @@ from streamer.errors import SourceUnsupported
 from streamer.source import Address, Source
 from streamer.sources.expiry import expires_at
 from streamer.sources.formats import Format, address_in, choose, kind_of
+from streamer.sources.page_asking import asked
 from streamer.sources.ytdlp import Session, session
 
 _MAX_WAIT_S = 20.0
@@ -60,7 +61,13 @@ def resolve(
 
 
 def page_video(source: Source, connect: ConnectSettings, now_s: float, *, guarded: bool = False) -> PageVideo:
-    """The video in a page, in the smallest format that is at least `connect.page_height` high. Raises `SourceError`."""
+    """The video in a page, in the smallest format that is at least `connect.page_height` high, as a process of its own
+    finds it. Raises `SourceError`."""
+    return asked("video", source, connect, PageVideo, now_s=now_s, guarded=guarded)
+
+
+def find_video(source: Source, connect: ConnectSettings, now_s: float, *, guarded: bool = False) -> PageVideo:
+    """The same, found here: for the process that is asked. Raises `SourceError`."""
     with session(source.url, source.name, connect, items="1:2", guarded=guarded) as site:
         found = _one_video(site.extract(source.url), source)
         video = video_in(found, site, connect.page_height, now_s, lasting=source.mode == "archive")

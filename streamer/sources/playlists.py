@@ -12,6 +12,7 @@ from streamer.source import Source, redacted
 from streamer.sources.address_names import host_of, is_nameless, page_name, site_name, video_of
 from streamer.sources.formats import Format, address_in, choose, kind_of
 from streamer.sources.names import tidy, unique_names
+from streamer.sources.page_asking import asked
 from streamer.sources.parse import parse
 from streamer.sources.ytdlp import Session, session
 
@@ -37,7 +38,7 @@ def expand_pages(
     by_itself = {(source.kind, source.url) for source in sources}
     for source in sources:
         try:
-            found = _videos_of(source, connect) if _may_list(source) else [source]
+            found = _listed(source, connect) if _may_list(source) else [source]
         except SourceError as error:
             if refused is None:
                 raise
@@ -59,7 +60,15 @@ def _may_list(source: Source) -> bool:
     return source.kind == "page" and source.mode == "archive" and video_of(source.url) is None
 
 
-def _videos_of(source: Source, connect: ConnectSettings) -> list[Source]:
+def _listed(source: Source, connect: ConnectSettings) -> list[Source]:
+    """The videos that a page lists, or the page itself; looked at in a process of its own."""
+    found = asked("list", source, connect, list[Source])
+    return [source] if found == [source] else found
+
+
+def find_listed(source: Source, connect: ConnectSettings) -> list[Source]:
+    """The videos that a page lists, or the page itself, found here: for the process that is asked. Raises
+    `SourceError`."""
     with session(source.url, source.name, connect, flat=True) as site:
         found = site.extract(source.url)
         if found.get("_type") not in ("playlist", "multi_video"):

@@ -31,7 +31,7 @@ class Session:
         try:
             self.reach.check(url)
             found = self._made.extract_info(url, download=False)
-        except AddressRefused:
+        except (AddressRefused, MemoryError):
             raise
         except Exception as error:  # its extractors raise anything where a site has changed
             if self.reach.refused is not None:

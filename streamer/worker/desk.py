@@ -1,6 +1,7 @@
 """The supervisor's own business with the bus, on a thread of its own: its loop never waits for a broker.
 
-One thing after the other, in the order asked for. While the bus is away the first one is tried again and again.
+One thing after the other, in the order asked for. While the bus is away the first one is tried again and again. A run,
+whose loop claims and writes by itself, has no such thread: see `AtOnce`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from streamer import log
 from streamer.backoff import Backoff
@@ -19,6 +20,8 @@ from streamer.errors import BusUnavailable, StreamerError
 from streamer.worker.children import Posted
 
 APPEND_TIMEOUT_S = 10.0
+AT_ONCE_S = 2.0
+"""So long a loop waits that has others to look after."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _T = TypeVar("_T")
 
@@ -35,6 +38,44 @@ class _Task:
     what: Callable[[], Any]
     then: Callable[[Any], None] | None
     failed: Callable[[StreamerError], None]
+
+
+class Appends(Protocol):
+    """Writes records, acknowledged; the loop hears where they are, or why they are not there."""
+
+    def append(
+        self,
+        records: Sequence[Outgoing],
+        then: Callable[[list[Placed]], None] | None = None,
+        failed: Callable[[StreamerError], None] | None = None,
+    ) -> None:
+        """Have records written: `then` or `failed` is called in the loop, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """Writes while the loop waits, and tries nothing again."""
+
+    bus: Bus
+
+    def append(
+        self,
+        records: Sequence[Outgoing],
+        then: Callable[[list[Placed]], None] | None = None,
+        failed: Callable[[StreamerError], None] | None = None,
+    ) -> None:
+        """Write them; one of the two is called before this returns."""
+        try:
+            producer = self.bus.producer()
+            try:
+                places = producer.append(records, AT_ONCE_S)
+            finally:
+                producer.close()
+        except StreamerError as error:
+            (failed or _complain)(error)
+            return
+        if then is not None:
+            then(places)
 
 
 class Desk:

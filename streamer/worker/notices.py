@@ -16,7 +16,7 @@ from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.fleet import records
 from streamer.messages import SourceState, Status, r6, record_id
-from streamer.worker.desk import Desk
+from streamer.worker.desk import Appends
 
 REPEAT_S = 10.0
 REFUSED_PAUSE_S = 5.0
@@ -40,10 +40,10 @@ class _Notice:
 
 @dataclass(slots=True)
 class Notices:
-    """Owned by the supervisor's loop. `run` is that of the worker's records."""
+    """Owned by the supervisor's loop, of a worker of the fleet or of a run. `run` is that of its records."""
 
     config: Config
-    desk: Desk
+    desk: Appends
     clock: Clock
     run: str
     worker: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamer.control.words import StreamShown
+from streamer.fleet.views import settings_of
 from streamer.messages import StreamDefinition
 from streamer.source import redacted
 from streamer.worker.streams import StreamView
@@ -10,10 +11,7 @@ from streamer.worker.streams import StreamView
 
 def shown(definition: StreamDefinition, view: StreamView | None) -> StreamShown:
     """`definition` and, where anything of it runs here, how far it is. No secrets."""
-    facts = {
-        name: getattr(definition, name)
-        for name in ("model", "sample_fps", "keyframes_only", "max_faces", "priority", "paused", "repeat")
-    }
+    facts = settings_of(definition)
     if view is None:
         state = "paused" if definition.paused else "waiting"
         return StreamShown(

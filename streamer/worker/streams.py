@@ -58,6 +58,7 @@ class StreamView:
         """It is not read for now."""
         self.frame_age_s = None
         self._show(state=state, message=message, fps=0.0, speed=0.0)
+        self._note(cause=None, message=None)  # what was wrong with it is not why it is not read
 
     def ticked(self, tick: StreamTick, now_s: float) -> None:
         """How far it is, at `now_s` of the monotonic clock."""

@@ -30,8 +30,10 @@ from streamer.worker.asking import Asked, Asking
 from streamer.worker.children import Children, Event
 from streamer.worker.claims import claim
 from streamer.worker.crew import Crew
+from streamer.worker.desk import AtOnce
 from streamer.worker.link import Drain, Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.meters import Meters
+from streamer.worker.notices import Notices
 from streamer.worker.orders import Order
 from streamer.worker.run_control import RunControl
 from streamer.worker.run_streams import RunStreams, goes_on, wanted_of
@@ -96,6 +98,7 @@ class Supervisor:
         self._children = Children() if children is None else children
         self._book = RunBook(config, bus, self._clock)
         self._live_run = run or f"live-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+        self._notices = Notices(config, AtOnce(bus), self._clock, self._live_run, self._live_run)
         self._stages = StageTotals()
         self._interrupts = 0
         self._fatal: StreamerError | None = None
@@ -174,6 +177,7 @@ class Supervisor:
             if now_s >= next_show_s:
                 self._show([stream.progress for stream in self._streams.values()])
                 self._crew.end_the_hung()
+                self._notices.send_due()
                 self._book.write(self._stages.seconds)
                 self._look_for_hope()
                 next_show_s = now_s + SHOW_INTERVAL_S
@@ -275,6 +279,8 @@ class Supervisor:
     def _changed(self, name: str) -> None:
         """A live stream is let go of, is to wait, or is wanted no more."""
         stream, one = self._streams[name], self._live.streams.get(name)
+        if one is None or not one.paused:
+            self._notices.forget(name)  # its child speaks for it, or nobody any more
         if one is None:
             stream.given_up("done", None, "taken out of the run", self._clock.wall_s())
             self._note(stream)
@@ -285,6 +291,8 @@ class Supervisor:
             state: Literal["paused", "waiting"] = "paused" if one.paused else "waiting"
             stream.held(state)
             self._meters.entered(name, state)
+            if state == "paused":
+                self._notices.say(name, state)
 
     def child_died(self, child: int) -> None:
         self._stages.died(child)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.cameras.conftest import MakeCamera
 from tests.cameras.setup import require
 
 WATCHED = ("rtsp", "rtmp", "hls", "hls_fmp4", "mjpeg")
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 def watch(url: str, n_frames: int = 12, **options: str) -> list[float]:
@@ -153,7 +154,7 @@ def test_live_dash_names_segments_that_are_a_video(make_camera: MakeCamera) -> N
 
 
 def test_an_address_that_expired_is_forbidden_and_a_page_has_a_fresh_one_each_time(shown: Path, tmp_path: Path) -> None:
-    page = PageCamera(SegmentCamera(shown, tmp_path / "segments", expires_s=1.0), says_when=True)
+    page = PageCamera(SegmentCamera(shown, tmp_path / "segments", expires_s=3.0), says_when=True)
     try:
         first, second = (_media(page) for _ in range(2))
         assert first != second
@@ -180,7 +181,8 @@ def test_a_page_can_be_killed_with_its_video(shown: Path, tmp_path: Path) -> Non
 
 
 def _watch_until_refused(url: str) -> None:
-    for _ in range(100):
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
         watch(url, 2)
 
 

@@ -113,7 +113,7 @@ def test_an_empty_poll_takes_about_its_time_and_returns_nothing(bus: Bus, prefix
     consumer = bus.consumer([f"{prefix}.log"])
     started_s = time.monotonic()
     assert consumer.poll(0.3) == []
-    assert 0.2 <= time.monotonic() - started_s < 5
+    assert 0.2 <= time.monotonic() - started_s < 10
 
 
 def test_at_end_turns_true_with_the_last_record_and_false_with_a_new_one(bus: Bus, prefix: str) -> None:
@@ -427,4 +427,4 @@ def test_latest_is_settled_at_once_where_nothing_is_open(bus: Bus, prefix: str) 
     bus.producer(f"{prefix}-tx").commit([out(topic, 0, "a")])
     started_s = time.monotonic()
     assert texts(list(bus.latest(topic, 0, settled=True).values())) == ["a"]
-    assert time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s < 20

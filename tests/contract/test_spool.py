@@ -165,7 +165,7 @@ def test_a_broker_that_freezes_with_its_connections_open_loses_nothing(
     until(lambda: not producer.away and load.accepted > 50)
     broker.pause()
     try:
-        until(lambda: producer.away, 10)
+        until(lambda: producer.away)
         until(lambda: producer.away_s > 6)
         assert producer.waiting > 500
     finally:
@@ -190,7 +190,7 @@ def test_a_hiccup_shorter_than_the_silence_repeats_nothing(
     until(lambda: not producer.away and load.accepted > 50)
     broker.pause()
     try:
-        until(lambda: producer.away, 10)
+        until(lambda: producer.away, 30)
         until(lambda: producer.waiting > 100)
     finally:
         broker.resume()
@@ -215,7 +215,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for_and_snapshots_are_told_of(
         load.start()
         until(lambda: load.accepted >= 20)
         load.end()
-        assert load.longest_s < 1
+        assert load.longest_s < 5  # a busy disk; no waiting for the broker, which lasts ten
         for n in range(3):
             producer.send([Outgoing(state, 0, b"k", b"%d" % n)])
         assert producer.waiting == producer.spooled == load.accepted * N_STREAMS

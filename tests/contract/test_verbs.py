@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from streamer.fleet import records
 from streamer.fleet.jobs import JobBook
 from streamer.fleet.retry import begun, over
 from tests.golden.records import STATUS
-from tests.unit.cli.verbs import streamer, told, write
+from tests.unit.cli.verbs import told, watched, write
 from tests.unit.fleet.control import admission
 
 
@@ -32,7 +31,7 @@ def settings(bus_url: str, prefix: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_streams_are_added_heard_of_watched_and_removed(
-    bus_url: str, settings: TopicSettings, capsys: pytest.CaptureFixture[str]
+    bus_url: str, settings: TopicSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64@5", "b=testsrc://64x64@5", "--fps", "2")
     live = msgspec.structs.replace(STATUS, stream="a", state="live", cause=None, message=None)
@@ -42,24 +41,11 @@ def test_streams_are_added_heard_of_watched_and_removed(
     assert (b["state"], b["worker"]) == (None, None)
 
     def work() -> None:
-        bus = open_bus(bus_url, settings=settings)
-        producer = bus.producer()
-        for state in ("waiting", "waiting", "live"):  # often enough that the watch has begun before some of them
-            for _ in range(8):
-                producer.send([outgoing(msgspec.structs.replace(live, stream="b", state=state), settings)])
-                producer.flush(20.0)
-                time.sleep(0.15)
-        bus.close()
+        for state in ("waiting", "waiting", "live", "live"):
+            write(bus_url, outgoing(msgspec.structs.replace(live, stream="b", state=state), settings))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    code, out, err = streamer(capsys, "streams", "watch", "--for", "5", "--json")
-    thread.join()
-    assert code == 0, err
-    assert [(one["stream"], one["what"]) for one in map(json.loads, out.splitlines())] == [
-        ("b", "waiting"),
-        ("b", "live"),
-    ]
+    lines = watched(capsys, monkeypatch, 4, work, "--json")
+    assert [(one["stream"], one["what"]) for one in map(json.loads, lines)] == [("b", "waiting"), ("b", "live")]
     told(capsys, "streams", "remove", "a")
     assert [one["stream"] for one in told(capsys, "streams", "list")] == ["b"]
 

@@ -23,9 +23,11 @@ def test_workers_on_one_file_share_jobs_and_finish_those_of_a_killed_one(ground_
     recording = ground_of_a_file.recording(3.0)
     with ground_of_a_file.site("shared", [recording], QUICK) as site:
         view = site.view("jobs.status")
-        jobs = site.submit({f"file-{k}": recording for k in range(6)})
         for name in ("one", "two"):
             site.start(name)
+        share = f"topic={site.prefix}.jobs"  # submitted before, all might be done when the slower one begins
+        site.until(view, lambda: all(share in worker.said() for worker in site.running()), "each has its share")
+        jobs = site.submit({f"file-{k}": recording for k in range(6)})
         site.until(view, lambda: all(_is_at_work(view, jobs, name) for name in ("one", "two")), "both at work")
         site.workers["one"].kill()
         site.until_over(view, jobs)
@@ -82,6 +84,7 @@ def test_what_exceeds_a_workers_capacity_waits_and_moves_when_another_comes(grou
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(900)  # a minute of video beside eight cameras, on whatever machine
 def test_a_worker_that_was_frozen_for_dead_does_no_harm_when_it_goes_on(ground: Ground) -> None:
     camera, recording = ground.camera(), ground.recording(30.0)
     with ground.site("frozen", [camera, recording], QUICK) as site:

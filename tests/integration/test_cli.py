@@ -21,6 +21,7 @@ from tests.product import heeding_interrupts, interrupt, raw, start, streamer, u
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
 N_FRAMES = 120
+ENDS_WITHIN_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_tail_follows_until_interrupted(place: Path) -> None:
     for _ in range(50):
         process.stdout.readline()
     interrupt(process)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=ENDS_WITHIN_S)
     assert process.returncode == 130
     assert err.strip() == ""
 
@@ -237,7 +238,7 @@ def test_an_interrupted_pull_is_130_and_leaves_nothing_half_done(tmp_path: Path)
     assert process.stderr is not None
     assert "asking" in process.stderr.readline()
     interrupt(process)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=ENDS_WITHIN_S)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert list((tmp_path / "cache").rglob("*.onnx")) == []
@@ -359,7 +360,7 @@ def test_an_interrupted_run_says_what_is_kept(tmp_path: Path) -> None:
     try:
         until(lives, "the stream is live")
         interrupt(process)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=ENDS_WITHIN_S)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamer.messages import Status
 from tests.product import ONE_FACE, needs_clips, start, statuses, streamer, until
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
@@ -53,7 +54,17 @@ class Run:
         return dict(said) if status == 200 else {"state": "absent", "decoded": 0, "analysed": 0}
 
     def wait(self, name: str, holds: Callable[[dict[str, Any]], bool], what: str) -> None:
-        until(lambda: holds(self.stream(name)), f"{name}: {what}, not {self.stream(name)}; it said {self.said}")
+        last: dict[str, Any] = {}
+
+        def has_come() -> bool:
+            last.clear()
+            last.update(self.stream(name))
+            return holds(last)
+
+        try:
+            until(has_come, f"{name}: {what}")
+        except pytest.fail.Exception as failure:
+            pytest.fail(f"{failure.msg}; it is {last}, and the run said {self.said}")
 
     def metrics(self) -> dict[tuple[str, str], dict[str, float]]:
         """By metric and stream: values by the other label, or by an empty text."""
@@ -122,22 +133,27 @@ def test_streams_are_added_paused_changed_and_removed_while_others_go_on(run: Ca
     assert paused["dropped"]["sample_rate"] == skipped
 
     # What metrics say is what the statuses on the bus say, and both add up.
+    def on_the_bus() -> list[Status]:
+        return [status for status in statuses(one.folder / "affect.db") if status.stream == "second"]
+
+    until(lambda: on_the_bus()[-1].state == "paused", "the bus says that it is paused")
     told = one.metrics()
-    last = [status for status in statuses(one.folder / "affect.db") if status.stream == "second"][-1]
+    last = [status for status in on_the_bus() if status.state != "paused"][-1]
     assert told["streamer_frames_decoded_total", "second"][""] == paused["decoded"] >= last.decoded > 0
     dropped = told["streamer_frames_dropped_total", "second"]
     assert paused["decoded"] == paused["analysed"] + sum(dropped.values())
     assert told["streamer_source_state", "second"]["paused"] == 1
-    assert told["streamer_source_state", "first"]["live"] == 1
+    until(lambda: one.metrics()["streamer_source_state", "first"]["live"] == 1, "the other one is live")
 
     assert one.done("PATCH", "/streams/second", {"paused": False}) == "changed"
     one.wait("second", lambda s: s["state"] == "live" and s["decoded"] > paused["decoded"], "it goes on")
+    until(lambda: on_the_bus()[-1].state == "live", "the bus says that it goes on")
     assert one.metrics()["streamer_frames_decoded_total", "second"][""] >= paused["decoded"]
 
     assert one.done("DELETE", "/streams/second") == "removed"
     one.wait("second", lambda s: s["state"] == "absent", "it is gone")
     until(lambda: ("streamer_frames_decoded_total", "second") not in one.metrics(), "nothing is told of it any more")
-    assert one.stream("first")["state"] == "live"
+    one.wait("first", lambda s: s["state"] == "live", "it goes on")
     assert one.ask("GET", "/healthz")[1]["streams"] == 1
     assert one.end() == 130
 
@@ -157,7 +173,7 @@ def test_what_is_wrong_is_refused_and_nothing_changes(run: Callable[..., Run]) -
         assert "geheim" not in said["error"]
     assert one.ask("DELETE", "/streams/first", Host="evil.example")[0] == 403
     assert one.ask("DELETE", "/streams/first", Origin="http://evil.example")[0] == 403
-    assert one.stream("first")["state"] == "live"
+    one.wait("first", lambda s: s["state"] == "live", "it goes on")
     assert one.end() == 130
 
 

@@ -70,7 +70,7 @@ def test_children_end_with_their_supervisor_and_the_same_command_goes_on(tmp_pat
     assert children
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    gone, alive = psutil.wait_procs(children, timeout=30)
     assert not alive, "children outlived their supervisor"
     assert len(gone) == len(children)
     before = n_observations(killed / "affect.db")
@@ -109,7 +109,7 @@ def test_a_stream_whose_child_dies_each_time_is_given_up_and_the_other_completes
             for child in children_of(process):
                 seen.add(child.pid)
                 child.kill()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 1, err

@@ -208,3 +208,28 @@ def test_settings_written_out_are_read_back(tmp_path: Path) -> None:
     config = load(None, None, {"bus": "kafka://host:9092", "sources": ["a.mp4"], "models.folder": "/w"})
     path = write(tmp_path, json.dumps(msgspec.to_builtins(config)))
     assert load(path) == config
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("9180", "9180"),
+        ("0", "0"),
+        ("'9180'", "9180"),
+        ("127.0.0.1:9180", "127.0.0.1:9180"),
+        ("'[::1]:9180'", "[::1]:9180"),
+        ("''", ""),
+    ],
+)
+def test_an_address_to_listen_at_may_be_a_bare_port(tmp_path: Path, written: str, address: str) -> None:
+    config = load(write(tmp_path, f"control: {{address: {written}}}\n"))
+    assert config.control.address == address
+    assert (
+        load(None, None, {"control.address": address}) == load(None, {"STREAMER_CONTROL__ADDRESS": address}) == config
+    )
+    assert json_schema()["$defs"]["ControlSettings"]["properties"]["address"]["type"] == ["string", "integer"]
+
+
+@pytest.mark.parametrize("written", ["-1", "123456", "somewhere", "9180.5", "true", "[9180]"])
+def test_an_address_to_listen_at_that_is_none_is_a_sentence(tmp_path: Path, written: str) -> None:
+    assert "control.address" in refused(write(tmp_path, f"control: {{address: {written}}}\n"))

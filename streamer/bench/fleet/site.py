@@ -28,7 +28,7 @@ from streamer.fleet.submission import JobOptions, jobs_of
 from streamer.messages import JOB_OVER, Job, JobCancel, StreamDefinition
 
 ACKNOWLEDGED_S = 30.0
-WAIT_S = 90.0
+WAIT_S = 240.0
 Settings = Mapping[str, Any]
 _NONE: Settings = {}
 _USUAL: Settings = {"topics.partitions": 8, "worker.children": 1, "worker.streams_per_child": 32}

@@ -25,7 +25,7 @@ def test_an_archive_loses_nothing_between_threads() -> None:
     seen: list[int] = []
     finished: list[str] = []
     while not finished:
-        batch, finished = lanes.take(5.0)
+        batch, finished = lanes.take(20.0)
         seen += [item for _, item in batch]
     decoder.join()
     assert seen == list(range(200))
@@ -39,7 +39,7 @@ def test_closing_a_lane_frees_a_waiting_decoder() -> None:
     decoder = threading.Thread(target=lambda: results.append(lanes.put("a", 2, "archive")))
     decoder.start()
     assert lanes.close("a") == [1]
-    decoder.join(5.0)
+    decoder.join(20.0)
     assert results == [2]
 
 

@@ -14,6 +14,7 @@ from streamer.bus.read import drain
 from streamer.bus.topics import topics
 from streamer.config import TopicSettings
 from streamer.fleet import records
+from streamer.fleet.batches import batches
 from streamer.fleet.retry import begun, cancelled, over
 from streamer.messages import Job, JobStatus, decode
 from tests.unit.cli.verbs import streamer, told, write
@@ -173,17 +174,26 @@ def everything(url: str) -> list[tuple[int, bytes]]:
     return found
 
 
-def test_watching_goes_on_until_all_is_over(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watching_goes_on_until_all_is_over(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told(capsys, "jobs", "submit", "a.mp4", "--batch", "day")
     job, partition = submitted(url)["a"]
 
+    looked = threading.Semaphore(0)
+
+    def counted(*shown: Any) -> Any:
+        looked.release()
+        return batches(*shown)
+
     def work() -> None:
-        time.sleep(0.5)
+        assert looked.acquire(timeout=60)
         status = begun(job, None, "w1", time.time())
         write(url, records.job_status(status, partition, SETTINGS))
-        time.sleep(2.5)  # so that a look of the watch falls between
+        assert looked.acquire(timeout=60)
         write(url, records.job_status(cancelled(status, time.time()).status, partition, SETTINGS))
 
+    monkeypatch.setattr("streamer.cli.jobs.batches", counted)
     thread = threading.Thread(target=work)
     thread.start()
     code, out, err = streamer(capsys, "jobs", "status", "--watch", "--json")

@@ -62,7 +62,7 @@ def test_a_page_that_cannot_be_read_stops_none_of_the_others(monkeypatch: pytest
             raise SourceMissing("there is no such page")
         return [source]
 
-    monkeypatch.setattr("streamer.sources.playlists._videos_of", videos_of)
+    monkeypatch.setattr("streamer.sources.playlists._listed", videos_of)
     pages = ("a=https://site.example/list", "b=https://site.example/gone")
     config = Config(sources=tuple(page.replace("=", "=page+") for page in pages))
     monkeypatch.setattr(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from streamer.fleet import records
 from streamer.fleet.records import Rejected
 from streamer.messages import Status, StreamDefinition, decode
 from tests.golden.records import STATUS
-from tests.unit.cli.verbs import streamer, told, write
+from tests.unit.cli.verbs import streamer, told, watched, write
 
 SETTINGS = TopicSettings()
 
@@ -169,11 +167,10 @@ def test_list_joins_what_is_wanted_with_what_was_heard(url: str, capsys: pytest.
     assert [line.split()[:2] for line in out.splitlines()[1:]] == [["a", "live"], ["b", "waiting"], ["c", "silent"]]
 
 
-def watched(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+def lively(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *options: str) -> list[str]:
     """The lines of a watch during which a worker takes up a stream, and somebody defines a wrong one."""
 
     def work() -> None:
-        time.sleep(0.5)  # the watch has begun: it tells of what comes from then on only
         refused = Rejected(control(url)[0], "refused", "not allowed here.")
         waiting = status("a", "waiting", 6, cause="capacity", message="waiting for capacity: 8 of 8")
         write(
@@ -188,17 +185,14 @@ def watched(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> list
             records.stream_removal("a", SETTINGS),
         )
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    code, out, err = streamer(capsys, "streams", "watch", "--for", "2.5", *options)
-    thread.join()
-    assert code == 0, err
-    return out.splitlines()
+    return watched(capsys, monkeypatch, 8, work, *options)
 
 
-def test_watch_tells_each_change_once_rejections_and_reasons_too(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_tells_each_change_once_rejections_and_reasons_too(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64")
-    happened = [json.loads(line) for line in watched(url, capsys, "--json")]
+    happened = [json.loads(line) for line in lively(url, capsys, monkeypatch, "--json")]
     by_topic = {
         "status": [one["what"] for one in happened if one["what"] not in ("rejected", "removed")],
         "letters": [(one["stream"], one["message"]) for one in happened if one["what"] == "rejected"],
@@ -211,9 +205,42 @@ def test_watch_tells_each_change_once_rejections_and_reasons_too(url: str, capsy
     }
 
 
-def test_watch_in_words(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_watch_show_what_is_set(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "testsrc://64x64@5"
+    told(capsys, "streams", "add", f"a={address}", "--sample-fps", "0.5", "--keyframes-only", "--max-faces", "3")
+    told(capsys, "streams", "add", f"b={address}", "--every-frame", "--max-faces", "0", "--priority", "-2")
+    told(capsys, "streams", "add", f"c={address}")
+    rows = [line.split("  ") for line in streamer(capsys, "streams", "list")[1].splitlines()[1:]]
+    shown = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert [row[4:] for row in shown] == [
+        ["0.5 fps, key frames, 3 faces", address],
+        ["every frame, every face, priority -2", address],
+        ["-", address],
+    ]
+    listed = told(capsys, "streams", "list")
+    assert [(one["keyframes_only"], one["max_faces"]) for one in listed] == [(True, 3), (False, 0), (None, None)]
+
+    def work() -> None:
+        more = [
+            StreamDefinition(stream="a", source=address, sample_fps=2.0, max_faces=1, paused=True),
+            StreamDefinition(stream="b", source=address, keyframes_only=True, model="fer", repeat=True),
+            StreamDefinition(stream="c", source=address),
+        ]
+        write(url, *(records.stream_definition(one, SETTINGS) for one in more))
+
+    said = [line.split("  ", 1)[1] for line in watched(capsys, monkeypatch, 3, work)]
+    assert sorted(said) == [
+        f"a  defined: {address}, 2 fps, 1 face, paused",
+        f"b  defined: {address}, key frames, model fer, repeat",
+        f"c  defined: {address}",
+    ]
+
+
+def test_watch_in_words(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     told(capsys, "streams", "add", "a=testsrc://64x64")
-    said = [line.split("  ", 1)[1] for line in watched(url, capsys)]
+    said = [line.split("  ", 1)[1] for line in lively(url, capsys, monkeypatch)]
     assert sorted(said) == sorted(
         [
             "a  waiting for capacity: 8 of 8",

@@ -65,7 +65,7 @@ def test_a_box_that_grows_keeps_the_file_whole(clip: Path) -> None:
         ("os.kill(os.getpid(), signal.SIGSEGV)", {"crashed": "SIGSEGV"}),
         ("sys.exit(3)", {"crashed": "exit code 3"}),
         ("sys.stdout.write('{\"fra'), sys.stdout.flush(), sys.exit(0)", {"crashed": "exit code 0"}),
-        ("time.sleep(60)", {"hung": 0.5}),
+        ("time.sleep(60)", {"hung": 3.0}),
     ],
 )
 def test_crashes_and_hangs_are_seen_and_the_next_file_has_a_new_process(
@@ -73,7 +73,7 @@ def test_crashes_and_hangs_are_seen_and_the_next_file_has_a_new_process(
 ) -> None:
     good = 'print(\'{"frames": 1, "error": null, "memory_mb": 1}\', flush=True)'
     code = f"{_LINES} if 'bad' in line: {does}\n else: {good}\n"
-    with Reader(0.5 if "hung" in seen else 20, [sys.executable, "-c", code]) as reader:
+    with Reader(3.0 if "hung" in seen else 20, [sys.executable, "-c", code]) as reader:
         assert reader.read(tmp_path / "fine")["frames"] == 1
         answer = reader.read(tmp_path / "bad")
         assert answer.keys() == seen.keys()

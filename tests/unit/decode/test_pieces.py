@@ -250,7 +250,7 @@ def test_silence_between_two_segments_is_a_sign_of_life(segments: list[bytes]) -
                 assert now_s < overdue_s
                 time.sleep(0.01)
             assert clock.monotonic_s() - last.arrival_s > 0.5
-            assert decoder.beat_s >= last.arrival_s - 0.1  # the sign, then the frame
+            assert decoder.beat_s >= last.arrival_s - 0.5  # the sign, then the frame
 
 
 def test_another_thread_ends_the_wait_for_a_segment(segments: list[bytes]) -> None:

@@ -256,5 +256,5 @@ def test_a_shape_is_compiled_once_however_many_streams_open_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10.0)
+        thread.join(20.0)
     assert opened == [(320, 192)]

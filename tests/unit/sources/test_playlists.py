@@ -10,6 +10,7 @@ from streamer.config import ConnectSettings
 from streamer.errors import SourceMissing
 from streamer.source import Source
 from streamer.sources import expand_pages, parse_all
+from tests.unit.sources.here import said_to
 
 PLAYLIST = "https://www.youtube.com/playlist?list=PLtalks"
 CHANNEL = "https://www.youtube.com/@somebody"
@@ -56,6 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield Site()
 
     monkeypatch.setattr("streamer.sources.playlists.session", session)
+    monkeypatch.setattr("streamer.sources.page_asking.said_to", said_to)
     return asked
 
 

@@ -134,7 +134,7 @@ class Rig:
         bus = open_bus(self.config.bus)
         producer = bus.producer()
         producer.send(list(out))
-        producer.flush(5.0)
+        producer.flush(WITHIN_S)
         bus.close()
 
     def add(self, stream: str, **more: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,12 @@ from tests.videos import pattern
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second."""
     return pattern(tmp_path_factory.mktemp("video") / "bars.mp4", size=(64, 48), n_frames=12)
+
+
+@pytest.fixture(autouse=True)
+def nothing_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a frame may wait long; what is dropped then is another test's matter."""
+    monkeypatch.setattr("streamer.worker.loop.LIVE_QUEUE_FRAMES", 100)
 
 
 def claimed(config: Config) -> Placed:
@@ -67,10 +74,11 @@ def told(config: Config) -> list[Observation]:
         bus.close()
 
 
-def statuses(config: Config) -> list[str]:
+def states(config: Config) -> list[str]:
+    """The states in turn: a heartbeat repeats one that lasts."""
     bus = open_bus(config.bus, create=False)
     try:
-        return [one.state for one in typed(drain(bus, ["affect.status"]), Status)]
+        return [state for state, _ in groupby(one.state for one in typed(drain(bus, ["affect.status"]), Status))]
     finally:
         bus.close()
 
@@ -105,8 +113,7 @@ def test_a_source_that_comes_back_goes_on_with_its_track_in_a_new_session(tmp_pa
     assert times_s == sorted(times_s)
     assert len(set(times_s)) == 24
     assert [one.seq for one in seen] == list(range(24))
-    assert statuses(config)[:2] == ["connecting", "live"]
-    assert "backing_off" in statuses(config)
+    assert states(config) == ["connecting", "live", "backing_off"] * 2 + ["ended"]
     assert tracks_left(config) == ["interrupted"]
 
 

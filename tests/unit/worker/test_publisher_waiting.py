@@ -96,7 +96,7 @@ def test_an_absent_broker_is_waited_for_and_live_streams_go_on(rig: Rig) -> None
     rig.bus.archive.plan = [BusUnavailable("away")] * 40
     rig.bus.archive.during = away.set
     rig.archive("a")
-    assert away.wait(10)
+    assert away.wait(20)
     rig.until(lambda: rig.publisher.delivery.away_s > 0)
     assert rig.publisher.has_room(transactional=True)
     rig.archive("b")  # the queue is full: decoding waits from here on

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,15 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pattern(tmp_path_factory.mktemp("video") / "bars.mp4", size=(64, 48), n_frames=12)
 
 
+@pytest.fixture(autouse=True)
+def nothing_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a frame may wait long; what is dropped then is another test's matter."""
+    monkeypatch.setattr("streamer.worker.loop.LIVE_QUEUE_FRAMES", 100)
+
+
 def watched(tmp_path: Path, max_hung: int = 4) -> Config:
-    connect = ConnectSettings(no_frame_s=0.8, open_timeout_s=0.2, max_hung=max_hung)
+    """Deadlines short enough to wait for, and long enough for a busy machine to open and read a file in."""
+    connect = ConnectSettings(no_frame_s=2.5, open_timeout_s=1.0, max_hung=max_hung)
     return msgspec.structs.replace(config_for(tmp_path), connect=connect)
 
 
@@ -119,15 +127,21 @@ def test_a_stuck_reader_is_left_behind_and_nothing_it_still_does_is_heard(
     assert [one.seq for one in seen] == list(range(N_BEFORE + 12))
     assert {one.track.number for one in seen} == {1}
     assert (ended.result.decoded, ended.result.analysed) == (N_BEFORE + 12, N_BEFORE + 12)
-    states = [one.state for one in read(config, "affect.status", Status)]
-    changes = [state for state, before in zip(states, [None, *states], strict=False) if state != before]
-    assert changes == ["connecting", "live", "stalled", "connecting", "live", "backing_off", "ended"]
+    states = groupby(one.state for one in read(config, "affect.status", Status))
+    assert [state for state, _ in states] == [
+        "connecting",
+        "live",
+        "stalled",
+        "connecting",
+        "live",
+        "backing_off",
+        "ended",
+    ]
 
 
 def test_an_opening_that_never_returns_is_given_up(
     tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamer.worker.watch.SLACK_S", 0.2)
     stuck = Stuck(1, after=-1)
     monkeypatch.setattr("streamer.worker.connection.open_source", stuck)
     child = begin(watched(tmp_path), video)
@@ -168,7 +182,7 @@ def test_a_process_with_too_many_of_them_makes_way_for_another(
 def test_an_archive_that_hangs_fails_and_may_be_tried_again(
     tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamer.worker.watch.ARCHIVE_S", 0.5)
+    monkeypatch.setattr("streamer.worker.watch.ARCHIVE_S", 2.5)
     stuck = Stuck(1)
     monkeypatch.setattr("streamer.worker.connection.open_source", stuck)
     child = Running(watched(tmp_path), models())

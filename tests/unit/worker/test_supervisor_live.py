@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,17 @@ import msgspec
 import pytest
 
 from streamer.bus.open import open_bus
+from streamer.bus.protocol import Producer
+from streamer.bus.read import drain, typed
+from streamer.bus.sqlite import SqliteProducer
 from streamer.clock import FakeClock
 from streamer.config import WorkerSettings
 from streamer.control.checks import NotFollowed
 from streamer.control.words import Change as ChangeWish
 from streamer.control.words import NotChangeable, Unknown, Wish
 from streamer.errors import BusUnavailable, StreamerError
+from streamer.messages import Status
+from streamer.progress import StreamProgress
 from streamer.source import Kind, Source
 from streamer.worker import claims
 from streamer.worker import supervisor as supervisor_module
@@ -109,6 +114,7 @@ class Rig:
         self.control = self.supervisor.control
         self.control.asking = Asking(at_once)
         self.after: list[tuple[float, Callable[[], Any]]] = []
+        self.rows: dict[str, str] = {}
         self.supervisor._show = self._act
 
     def at(self, second: float, act: Callable[[], Any]) -> None:
@@ -124,7 +130,12 @@ class Rig:
     def state(self, stream: str) -> str:
         return {one.stream: one.state for one in self.control.streams()}[stream]
 
-    def _act(self, rows: object) -> None:
+    def statuses(self, stream: str) -> list[Status]:
+        """What the supervisor itself has said of it on the bus: these children say nothing there."""
+        return [one for one in typed(drain(self.bus, ["affect.status"]), Status) if one.stream == stream]
+
+    def _act(self, rows: Sequence[StreamProgress]) -> None:
+        self.rows = {row.stream: row.state for row in rows}
         for child in self.children:
             self.children.say(child, Tick(streams=(), published=0, stage_s={}))  # it lives
         due = [one for one in self.after if one[0] <= self.clock.monotonic_s()]
@@ -357,6 +368,55 @@ def test_streams_come_change_pause_and_go_while_a_run_goes_on(rig: Callable[...,
     assert [message.how for message in one.told(Release)] == ["hand_over", "close", "close"]
     assert states(outcome) == {"yard": "done"}
     assert not outcome.interrupted  # nothing was left undone
+
+
+def test_a_paused_stream_says_so_on_the_bus_in_the_table_and_to_who_asks(rig: Callable[..., Rig]) -> None:
+    one = rig([CAMERA], controlled=True)
+    seen: list[tuple[str, str, str | None]] = []
+
+    def look() -> None:
+        [shown] = one.control.streams()
+        seen.append((one.rows["door"], shown.state, shown.cause))
+
+    one.at(1, lambda: one.children.say(0, gone("door", was_open=True)))  # what was wrong before is not why it waits
+    one.at(2, lambda: one.control.change("door", ChangeWish(paused=True)))
+    one.at(4, look)
+    one.at(24, lambda: one.control.change("door", ChangeWish(paused=False)))
+    one.at(26, look)
+    one.at(60, one.supervisor.interrupt)
+    one.run()
+    assert seen == [("paused", "paused", None), ("live", "live", None)]
+    told = one.statuses("door")
+    assert [(status.state, status.seq, status.cause) for status in told] == [("paused", n, None) for n in range(3)]
+    first, second = one.told(Open)
+    assert {status.epoch for status in told} == {told[0].epoch}
+    assert first.epoch < told[0].epoch < second.epoch  # each under a claim of its own
+    assert {status.run for status in told} == {one.supervisor.control.run}
+
+
+def test_that_a_stream_is_paused_is_told_when_the_bus_is_back(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, refusals = SqliteProducer.append, [BusUnavailable("away")] * 2
+
+    def moody(self: Producer, *arguments: Any) -> Any:
+        if one.told(Release) and refusals:
+            raise refusals.pop()
+        return append(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SqliteProducer, "append", moody)
+    one = rig([CAMERA], controlled=True)
+    one.at(1, lambda: one.control.change("door", ChangeWish(paused=True)))
+    one.at(9, lambda: one.control.remove("door"))
+    one.at(15, one.supervisor.interrupt)
+    assert one.run().fatal is None
+    assert [status.state for status in one.statuses("door")] == []
+    one = rig([OTHER], controlled=True)
+    refusals.extend([BusUnavailable("away")] * 2)
+    one.at(1, lambda: one.control.change("lobby", ChangeWish(paused=True)))
+    one.at(15, one.supervisor.interrupt)
+    assert one.run().fatal is None
+    assert [status.state for status in one.statuses("lobby")] == ["paused"]
 
 
 def test_a_stream_of_the_command_line_may_be_paused_whatever_its_kind_is(rig: Callable[..., Rig]) -> None:

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from streamer.clock import Clock
 from streamer.config import ConnectSettings
 from streamer.decode.anchors import Anchors
-from streamer.decode.bounded import MOST_ENTRIES, spells_out
+from streamer.decode.bounded import check_index
 from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained
 from streamer.decode.http_file import HttpFile, HttpStream
 from streamer.decode.http_io import Http
@@ -130,6 +130,8 @@ def _open_web(source: Source, address: Address, max_pixels: int, connect: Connec
         options["format_whitelist"] = _FORMATS[address.kind]
     try:
         with explained(source, address):
+            if isinstance(io, HttpFile) and io.seekable():
+                check_index(source, io, whole=False)  # each fragment would be a request
             return Opened(av.open(io, "r", options=options, metadata_errors="replace"), io)
     except BaseException as error:
         io.close()
@@ -206,11 +208,8 @@ def _check_file(source: Source) -> None:
         with path.open("rb") as file:
             if path.is_file() and not file.read(1):
                 raise SourceEmpty(f"{source.name} is empty: copy or record it again.")
-        if path.is_file() and spells_out(path) > MOST_ENTRIES:
-            raise SourceDamaged(
-                f"{source.name} claims more pictures than memory would hold an index of: it is damaged, record or "
-                "convert it again."
-            )
+            if path.is_file():
+                check_index(source, file)
 
 
 def _options(max_pixels: int, protocols: str) -> dict[str, str]:

@@ -67,6 +67,16 @@ def fixed(body: bytes, status: int = 200, **headers: str) -> Page:
     return lambda request: request.give(body, status, **headers)
 
 
+def ranged(body: bytes) -> Page:
+    """Gives ranges of `body`."""
+
+    def page(request: Request) -> None:
+        first = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        request.give(body[first:], 206, Content_Range=f"bytes {first}-{len(body) - 1}/{len(body)}")
+
+    return page
+
+
 def moved(to: str) -> Page:
     return lambda request: request.give(b"", 302, Location=to)
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from streamer.config import ConnectSettings
+from streamer.cookies import Cookie
 from streamer.errors import AddressRefused, SourceUnreadable, SourceUnsupported
 from streamer.netguard import networks_of
 from streamer.sources.page_errors import as_source_error
@@ -41,9 +42,9 @@ class Session:
             raise SourceUnsupported(f"{self.name} is no page that yt-dlp finds a video in: give the video's address.")
         return found
 
-    def cookies(self, url: str) -> str | None:
-        """The value of the Cookie header that goes with a request of `url`."""
-        return self._made.cookiejar.get_cookie_header(url) or None
+    def cookies(self) -> tuple[Cookie, ...]:
+        """All that it has: of the file, and what sites have set meanwhile."""
+        return tuple([cookie for one in self._made.cookiejar for cookie in as_cookies(one)])
 
 
 @contextmanager
@@ -112,6 +113,18 @@ def _cookies(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SourceUnreadable(f"the cookies {path} cannot be read ({reason}): check connect.cookies.") from error
+
+
+def as_cookies(kept: Any) -> list[Cookie]:
+    """A cookie of `http.cookiejar`; none for one that is for some ports alone, or that would break a line."""
+    value, path = kept.value or "", kept.path or "/"
+    if kept.port is not None or not f"{kept.name}{value}{path}".isprintable():
+        return []
+    shared, domain = kept.domain.startswith("."), kept.domain.lower().removeprefix(".")
+    domains = [domain]
+    if not shared and domain.count(".") == 1 and domain.endswith(".local"):
+        domains.append(domain.removesuffix(".local"))  # the jar writes a host without a dot like this
+    return [Cookie(kept.name, value, one, shared, path, bool(kept.secure), kept.expires) for one in domains]
 
 
 def _guarded(reach: Reach, answers: list[Any]) -> type:

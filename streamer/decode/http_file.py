@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from streamer.decode.http_io import Answer, Http
 from streamer.errors import SourceError, SourceUnreachable
+from streamer.http_io import Answer, Http
 
 _SKIPPED_BYTES = 256 * 1024
 """A short way forward is read over; asking anew takes longer."""

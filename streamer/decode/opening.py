@@ -6,7 +6,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -17,9 +16,7 @@ from streamer.decode.anchors import Anchors
 from streamer.decode.bounded import check_index
 from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained
 from streamer.decode.http_file import HttpFile, HttpStream
-from streamer.decode.http_io import Http
 from streamer.decode.pieces import PieceFile
-from streamer.decode.reach import Reach
 from streamer.decode.segmented import open_pieces
 from streamer.errors import (
     AbsurdDimensions,
@@ -31,7 +28,9 @@ from streamer.errors import (
     SourceStalled,
     SourceUnsupported,
 )
+from streamer.http_io import Http
 from streamer.netguard import networks_of
+from streamer.reach import Reach
 from streamer.source import Address, Source
 from streamer.testsrc import pattern_of
 
@@ -144,8 +143,8 @@ def _open_network(
     source: Source, address: Address, max_pixels: int, connect: ConnectSettings, limits_s: tuple[float, float]
 ) -> InputContainer:
     """What FFmpeg's own network code reads. It is looked at briefly first: what comes meanwhile is kept, but old."""
-    if address.guarded:
-        _check_reach(source, address, connect)
+    if address.guarded:  # FFmpeg looks the name up once more: see `Reach.check`
+        Reach(source.name, "", networks_of(connect.networks)).check(address.url)
     url, options = network_options(address, connect)
     options |= {"format_whitelist": _FORMATS[address.kind], "max_pixels": str(2 * max_pixels)}
     for look_us in _LOOKS_US:
@@ -155,17 +154,6 @@ def _open_network(
             return container
         container.close()
     raise SourceStalled(f"{source.name} sends no key frame: have its encoder send one every few seconds.")
-
-
-def _check_reach(source: Source, address: Address, connect: ConnectSettings) -> None:
-    """Raise `AddressRefused` where the host lies inside. FFmpeg looks the name up once more, so this keeps honest names
-    honest; one that changes in between gets past it."""
-    try:
-        parts = urlsplit(address.url)
-        host, port = parts.hostname or "", parts.port or 0
-    except ValueError:
-        host, port = "", 0
-    Reach(source.name, "", networks_of(connect.networks)).addresses(host, port)
 
 
 def read_limit_s(address: Address, connect: ConnectSettings) -> float:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 from streamer.decode.aes import decrypted
 from streamer.decode.anchors import Anchors, Track, mp4_anchor, ts_anchor, video_track
-from streamer.decode.http_io import Http
 from streamer.decode.listing import Blob, Listing, Piece, following, start_of
 from streamer.errors import (
     ResolutionChanged,
@@ -19,6 +18,7 @@ from streamer.errors import (
     SourceUnreachable,
     SourceUnsupported,
 )
+from streamer.http_io import Http
 
 MAX_PIECE_BYTES = 64 * 1024 * 1024
 _MAX_KEY_BYTES = 1024

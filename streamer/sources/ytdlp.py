@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from streamer.config import ConnectSettings
 from streamer.cookies import Cookie
 from streamer.errors import AddressRefused, SourceUnreadable, SourceUnsupported
 from streamer.netguard import networks_of
+from streamer.reach import Reach
+from streamer.sources.address_names import host_of
 from streamer.sources.page_errors import as_source_error
-from streamer.sources.reach import Looks, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Session:
             raise
         except Exception as error:  # its extractors raise anything where a site has changed
             if self.reach.refused is not None:
-                self.reach.check(self.reach.refused)
+                raise self.reach.refused from None
             raise as_source_error(error, self.name, self._module) from error
         if not isinstance(found, dict):
             raise SourceUnsupported(f"{self.name} is no page that yt-dlp finds a video in: give the video's address.")
@@ -63,7 +66,7 @@ def session(
     Raises `SourceUnsupported` where yt-dlp is not installed, `SourceUnreadable` for a file of cookies that is none.
     """
     module = _yt_dlp(name)
-    reach = Reach(None if guarded else url, networks_of(connect.networks))
+    reach = Reach(name, "" if guarded else host_of(url), networks_of(connect.networks))
     options: dict[str, Any] = {
         "quiet": True,
         "no_warnings": True,
@@ -136,7 +139,7 @@ def _guarded(reach: Reach, answers: list[Any]) -> type:
     class UrllibRHGuarded(UrllibRH):  # type: ignore[misc]  # untyped
         def _create_instance(self, *args: Any, **options: Any) -> Any:
             opener = super()._create_instance(*args, **options)
-            opener.add_handler(Looks(reach))
+            opener.add_handler(_Looks(reach))
             return opener
 
         def _send(self, request: Any) -> Any:
@@ -150,6 +153,24 @@ def _guarded(reach: Reach, answers: list[Any]) -> type:
 
     UrllibRHGuarded.__name__ = UrllibRH.__name__  # its name is how yt-dlp knows it
     return UrllibRHGuarded
+
+
+class _Looks(urllib.request.BaseHandler):
+    """Makes `urllib` look at each address before it asks there, those of redirects too."""
+
+    handler_order = 0  # before anything is sent
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        try:
+            self._reach.check(request.full_url)
+        except AddressRefused as error:
+            raise urllib.error.URLError(str(error)) from error  # as `urllib` expects of a handler
+        return request
+
+    https_request = ftp_request = http_request
 
 
 class _Silence:

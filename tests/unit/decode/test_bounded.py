@@ -19,7 +19,7 @@ from streamer.decode.bounded import MOST_ENTRIES, MOST_TIMES, SLACK_BYTES, bound
 from streamer.errors import SourceDamaged
 from streamer.source import Source
 from tests.unit.decode.videos import pictures, write_video
-from tests.unit.decode.web import ranged, site, source_of
+from tests.web import ranged, site, source_of
 
 SOURCE = Source("v", "/v.mp4", "file", "archive")
 

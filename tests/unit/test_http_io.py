@@ -12,10 +12,10 @@ import pytest
 from streamer import errors
 from streamer.config import ConnectSettings
 from streamer.cookies import Cookie
-from streamer.decode.http_auth import authorization
-from streamer.decode.http_io import Http
+from streamer.http_auth import authorization
+from streamer.http_io import Http
 from streamer.source import Address, Source
-from tests.unit.decode.web import Request, client, fixed, moved, site, source_of
+from tests.web import Request, client, fixed, moved, site, source_of
 
 LIMIT = 100_000
 

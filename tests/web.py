@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from streamer.config import ConnectSettings
-from streamer.decode.http_io import Http
+from streamer.http_io import Http
 from streamer.messages import Mode
 from streamer.source import Address, Kind, Source
 

@@ -17,9 +17,6 @@ from urllib.parse import SplitResult, quote, urljoin
 
 from streamer.config import ConnectSettings
 from streamer.cookies import cookie_header
-from streamer.decode.http_auth import authorization, credentials_of
-from streamer.decode.reach import Reach, web_parts
-from streamer.decode.wire import Aborted, Timed, Wires, left_s
 from streamer.errors import (
     SourceError,
     SourceExpired,
@@ -28,24 +25,31 @@ from streamer.errors import (
     SourceUnreachable,
     SourceUnsupported,
 )
+from streamer.http_auth import authorization, credentials_of
 from streamer.netguard import networks_of
+from streamer.reach import Reach, web_parts
 from streamer.source import Address, Source, may_expire
+from streamer.wire import Aborted, Timed, Wires, left_s
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _OURS = frozenset(("host", "cookie", "range", "accept-encoding", "connection", "content-length", "transfer-encoding"))
+_GONE = frozenset((404, 410))
 _READ_BYTES = 65536
+MAX_PLAYLIST_BYTES = 4 << 20
+"""More is no playlist, and no manifest."""
 
 
 @dataclass(slots=True)
 class Answer:
     """An open answer. `first` is the place of its first byte in the whole, `whole` the size of that, where it is told.
 
-    `url` is where it came from after redirects. Used by one thread.
+    `url` is where it came from after redirects, `tag` its `ETag`. Used by one thread.
     """
 
     url: str
     status: int
     kind: str
+    tag: str
     first: int
     whole: int | None
     _name: str
@@ -120,7 +124,8 @@ class Http:
                 raise
             begin, whole = _extent(response)
             kind = response.headers.get_content_type()
-            return Answer(url, response.status, kind, begin, whole, self.name, wire, response)
+            tag = response.headers.get("ETag") or ""
+            return Answer(url, response.status, kind, tag, begin, whole, self.name, wire, response)
         raise SourceUnreachable(
             f"{self.name} leads on from one address to the next, more than {self.connect.max_redirects} times: "
             "check the address."
@@ -242,13 +247,18 @@ class Http:
     def _refusal(self, status: int, after: bool) -> SourceError:
         if status == 403 and self._expires:
             return SourceExpired(f"{self.name}: the address of its video works no longer: it is found anew.")
-        if status in (401, 403, 407):
-            return SourceUnauthorized(
-                f"{self.name} was refused by its server ({status}): check the user name, the password and the rights."
-            )
-        if status in (404, 410) and not after:
-            return SourceMissing(f"{self.name} does not exist ({status}): check the address.")
-        return SourceUnreachable(f"{self.name}: its server answers with status {status}: check it, then try again.")
+        if status in _GONE and after:
+            return SourceUnreachable(f"{self.name} is not there now (answered {status}): it is tried again.")
+        return for_status(status, self.name)
+
+
+def for_status(status: int, name: str, credentials: str = "other credentials") -> SourceError:
+    """The error of a source whose server answered with `status`; `credentials` is what may let it in."""
+    if status in _GONE:
+        return SourceMissing(f"{name} does not exist (answered {status}): check the address.")
+    if status in (401, 403, 407, 451):
+        return SourceUnauthorized(f"{name} was refused by its server (answered {status}): give it {credentials}.")
+    return SourceUnreachable(f"{name}: its server answered {status}: check it, then try again.")
 
 
 def web_host(url: str) -> str:

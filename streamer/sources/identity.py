@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from streamer.config import ConnectSettings
 from streamer.errors import SourceMissing, SourceUnsupported
@@ -14,7 +14,8 @@ from streamer.source import ENDLESS_KINDS, Address, Source, images_in, redacted
 from streamer.sources.address_names import is_nameless
 from streamer.sources.addresses import RECORDABLE
 from streamer.sources.pages import page_video
-from streamer.sources.recordings import goes_on, manifest, segments, variant
+from streamer.sources.recordings import goes_on, manifest, segments
+from streamer.variants import choices_in, chosen
 
 _CHUNK_BYTES = 1 << 20
 _DEFAULT = ConnectSettings()
@@ -94,8 +95,9 @@ def _pieces_session(source: Source, connect: ConnectSettings, guarded: bool) -> 
         return data.decode("utf-8", "replace"), found_at
 
     text, found_at = text_of(source.url)
-    if source.kind == "hls" and (chosen := variant(text, connect.page_height)) is not None:
-        text, _ = text_of(urljoin(found_at, chosen))
+    choices = choices_in(text, found_at) if source.kind == "hls" else None
+    if choices and (choice := chosen(choices, connect.page_height)) is not None:
+        text, _ = text_of(choice.url)
     if goes_on(text):
         raise SourceUnsupported(f"{source.name} is live, so it has no end yet: read it with --mode live.")
     content = "\n".join(segments(text)) if source.kind == "hls" else f"{connect.page_height} {manifest(text)}"

@@ -18,7 +18,7 @@ import pytest
 from streamer import errors
 from streamer.clock import FakeClock
 from streamer.config import DecodeSettings
-from streamer.decode import open_source
+from streamer.decode import open_source, structure
 from streamer.decode.explaining import explanation
 from streamer.decode.structure import missing_end
 from streamer.errors import SourceError
@@ -295,6 +295,18 @@ def test_who_cannot_read_is_told_by_the_system(tmp_path: Path) -> None:
     assert type(explanation(source, OSError(errno.EIO, "Input/output error"))) is errors.SourceUnreadable
     whole.unlink()
     assert type(explanation(source, ffmpegs, None, 188)) is errors.SourceMissing
+
+
+def test_a_file_that_is_cut_while_it_is_looked_at_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.avi", pictures(40), "mpeg4")
+    look = structure._avi
+
+    def cut_first(data: structure._Bytes) -> str | None:
+        os.truncate(path, 0)
+        return look(data)
+
+    monkeypatch.setattr(structure, "_avi", cut_first)
+    assert missing_end(path) is None  # its beginning had been read
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file that cannot be read")

@@ -25,7 +25,7 @@ _PCM_PIECE_SAMPLES = 1024
 """Sound without compression has an entry for each sample in the file, in FFmpeg's index one for so many of a chunk."""
 _MOST_TABLE_BYTES = 16 << 20
 _DATA = frozenset((b"mdat", b"free", b"skip", b"wide"))
-_FIRST = _DATA | {b"ftyp", b"styp", b"moov", b"pnot"}
+_FIRST = _DATA.union(b"ftyp styp moov moof sidx emsg prft pnot".split())
 _HOLDERS = frozenset(b"moov trak mdia minf stbl edts dinf udta gmhd mvex moof traf wave".split())
 _TABLES = frozenset(b"hdlr stts stsz stz2 stco co64 stsc elst".split())
 _STSC = np.dtype([("first", ">u4"), ("samples", ">u4"), ("described", ">u4")])
@@ -58,14 +58,14 @@ def bounded(packets: Iterator[AnyPacket], source: Source, size_bytes: int) -> It
         yield packet
 
 
-def check_index(source: Source, file: Readable, *, whole: bool = True) -> None:
+def check_index(name: str, file: Readable, *, whole: bool = True) -> None:
     """Raise `SourceDamaged` for an ISO file (mp4, mov) whose index would fill the memory; `whole`: see `spells_out`.
 
     Of others `file` is at its beginning afterwards. Raises what reading it raises.
     """
     if spells_out(file, whole=whole) > MOST_ENTRIES:
         raise SourceDamaged(
-            f"{source.name} claims more than {MOST_ENTRIES} pictures and pieces of sound, more than a day of recording "
+            f"{name} claims more than {MOST_ENTRIES} pictures and pieces of sound, more than a day of recording "
             "has: split it if it is that long, otherwise it is damaged, record or convert it again."
         )
     file.seek(0)

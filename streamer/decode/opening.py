@@ -130,7 +130,7 @@ def _open_web(source: Source, address: Address, max_pixels: int, connect: Connec
     try:
         with explained(source, address):
             if isinstance(io, HttpFile) and io.seekable():
-                check_index(source, io, whole=False)  # each fragment would be a request
+                check_index(source.name, io, whole=False)  # each fragment would be a request
             return Opened(av.open(io, "r", options=options, metadata_errors="replace"), io)
     except BaseException as error:
         io.close()
@@ -197,7 +197,7 @@ def _check_file(source: Source) -> None:
             if path.is_file() and not file.read(1):
                 raise SourceEmpty(f"{source.name} is empty: copy or record it again.")
             if path.is_file():
-                check_index(source, file)
+                check_index(source.name, file)
 
 
 def _options(max_pixels: int, protocols: str) -> dict[str, str]:

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import BytesIO
 
 from streamer.decode.aes import decrypted
 from streamer.decode.anchors import Anchors, Track, mp4_anchor, ts_anchor, video_track
+from streamer.decode.bounded import check_index
 from streamer.decode.listing import Blob, Listing, Piece, following, start_of
 from streamer.errors import (
     ResolutionChanged,
@@ -179,6 +181,7 @@ class PieceFile:
                     return header
         if piece.date_s is not None:
             self._date(data, piece.date_s, piece.duration_s)
+        check_index(self._http.name, BytesIO(header + data))
         return header + data
 
     def _header_of(self, piece: Piece) -> bytes:

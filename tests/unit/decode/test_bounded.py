@@ -19,7 +19,7 @@ from streamer.decode.bounded import MOST_ENTRIES, MOST_TIMES, SLACK_BYTES, bound
 from streamer.errors import SourceDamaged
 from streamer.source import Source
 from tests.unit.decode.videos import pictures, write_video
-from tests.web import ranged, site, source_of
+from tests.web import fixed, ranged, site, source_of
 
 SOURCE = Source("v", "/v.mp4", "file", "archive")
 
@@ -154,6 +154,18 @@ def test_looking_at_a_small_file_over_http_costs_no_request(tmp_path: Path) -> N
         with open_source(source_of(f"{it.url}/v.mp4", "http"), DecodeSettings(), FakeClock()) as decoder:
             assert len(list(decoder)) == 40
         assert len(it.asked) == 1
+
+
+def test_the_index_before_the_segments_of_a_stream_is_looked_at_too() -> None:
+    with site() as it:
+        playlist = b'#EXTM3U\n#EXT-X-MAP:URI="head.mp4"\n#EXTINF:2,\n1.m4s\n#EXT-X-ENDLIST\n'
+        it.pages = {
+            "/v.m3u8": fixed(playlist),
+            "/head.mp4": fixed(ENORMOUS["pictures"]),
+            "/1.m4s": fixed(box(b"moof", b"")),
+        }
+        with pytest.raises(SourceDamaged, match="more than 10000000 pictures"):
+            open_source(source_of(f"{it.url}/v.m3u8"), DecodeSettings(), FakeClock())
 
 
 def test_over_http_fragments_are_not_asked_for() -> None:

@@ -176,6 +176,7 @@ class Status(Envelope, frozen=True, kw_only=True):
     cause: str | None = None
     message: str | None = None
     frame_age_s: float | None = None
+    reorder_delay_s: float | None = None
     decoded: int = 0
     analysed: int = 0
     faces: int = 0

@@ -47,6 +47,9 @@ class Metrics:
         )
         self.reconnects = self._counter("source_reconnects", "How often a source that was gone was back.", stream)
         self.frame_age_s = self._gauge("frame_age_seconds", "Time since the newest frame arrived.", stream)
+        self.reorder_delay_s = self._gauge(
+            "reorder_delay_seconds", "How much later frames come out because of the order of B-frames.", stream
+        )
         self.restarts = self._counter("stream_restarts", "How often another process took the stream up.", stream)
         self.hung = self._gauge("hung_decoders", "Readers that are stuck in a child process for good.", ["child"])
         self.latency = LatencyHistograms(

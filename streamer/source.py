@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from streamer.cookies import Cookie
 from streamer.messages import Mode
 
 Kind = Literal["file", "images", "http", "webcam", "testsrc", "rtsp", "rtmp", "srt", "hls", "dash", "mjpeg", "page"]
@@ -64,7 +65,8 @@ class Source:
 class Address:
     """What is opened for a source. It is the source's own, but for a page, which has the address of its video.
 
-    `headers` go with every request; at `expires_at_s` (wall clock, seconds since 1970) the address stops working.
+    `headers` go with every request, each of `cookies` with those that it is for; at `expires_at_s` (wall clock, seconds
+    since 1970) the address stops working.
     `guarded`: somebody else asked for it over the bus, so that its own host, too, must be public or lie in
     `connect.networks` once its name is looked up.
     """
@@ -74,6 +76,7 @@ class Address:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     expires_at_s: float | None = None
     guarded: bool = False
+    cookies: tuple[Cookie, ...] = field(default=(), repr=False)
 
 
 def may_expire(source: Source, address: Address) -> bool:

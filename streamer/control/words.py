@@ -56,6 +56,7 @@ class StreamShown(msgspec.Struct, frozen=True, kw_only=True):
     repeat: bool = False
     media_time_s: float = 0.0
     frame_age_s: float | None = None
+    reorder_delay_s: float | None = None
     decoded: int = 0
     analysed: int = 0
     faces: int = 0

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 from xml.etree import ElementTree
 
-from streamer.decode.hls import MAX_PIECES, NotAPlaylist, Protected, date_s, whole_number
-from streamer.decode.listing import Blob, Choice, Listing, Part, Piece, chosen
+from streamer.decode.hls import MAX_PIECES, NotAPlaylist, Protected, date_s
+from streamer.decode.listing import Blob, Listing, Part, Piece
+from streamer.variants import Choice, chosen, whole_number
 
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?")

@@ -37,6 +37,8 @@ VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
 _MARKS_KEPT = 64
 _READ_FAILURES = 8
+_SKIPPED_KINDS = frozenset(("file", "http", "hls", "dash"))
+"""Kinds that give whatever there is: where FFmpeg reads them, "again" means that it has left bytes out."""
 _TS_DISCONT = int(cast(Flag, Flags.ts_discont).value)
 _DURATION_FORMATS = frozenset(("flv", "asf"))
 _SHORT_S, _SHORT_SHARE = 1.0, 0.02
@@ -112,6 +114,7 @@ class ContainerFeed:
         self._read_limit_s = read_limit_s(address, connect)
         self._waiting_since_s = 0.0
         self._unreadable = False
+        self._last_byte = 0
         self.keyframes_only = False
         self._opened = open_container(source, address, settings.max_pixels, connect, clock)
         self._container = self._opened.container
@@ -233,7 +236,8 @@ class ContainerFeed:
         """The stream's packets, None where one cannot be read, and an empty one that flushes the decoder.
 
         Reading goes on after what cannot be read, but not for ever: at the end of a cut file FFmpeg may say so each
-        time it is asked.
+        time it is asked. Of a transport stream it says "again" (EAGAIN) after each 64 KiB without a packet in them;
+        that comes to an end by itself, and the decoder's own count ends it sooner.
         """
         failures = 0
         self._waiting_since_s = self._clock.monotonic_s()
@@ -244,10 +248,11 @@ class ContainerFeed:
                     yield packet
                 self._check_io()
                 return
-            except (av.InvalidDataError, av.EOFError):
+            except (av.InvalidDataError, av.EOFError, av.BlockingIOError) as error:
                 self._check_io()
                 self._check_patience()
-                failures += 1
+                if not (isinstance(error, av.BlockingIOError) and self._address.kind in _SKIPPED_KINDS):
+                    failures += 1
                 yield None
             except av.ExitError as error:
                 self._check_patience()
@@ -269,6 +274,7 @@ class ContainerFeed:
         packets = self._container.demux(self._stream)
         size_bytes = self._container.size if self._address.kind in ("file", "http") else 0
         for packet in bounded(packets, self._source, size_bytes) if size_bytes > 0 else packets:
+            self._last_byte = packet.pos or self._last_byte
             yield packet
             if io is not None:
                 io.renew()
@@ -298,7 +304,7 @@ class ContainerFeed:
             raise failure
 
     def _broken(self, error: Exception) -> SourceError:
-        return explanation(self._source, error, self._address)
+        return explanation(self._source, error, self._address, self._last_byte)
 
     def interrupt(self) -> None:
         """FFmpeg's own network code waits on until its time limit; ours ends at once."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from streamer.decode.listing import Blob, Choice, Key, Listing, Part, Piece
+from streamer.decode.listing import Blob, Key, Listing, Part, Piece
+from streamer.variants import Choice, attributes, choices_in, whole_number
 
-_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\r\n]*)')
-_VIDEO_CODECS = ("avc", "hvc", "hev", "av01", "vp8", "vp9", "vp08", "vp09", "dvh", "mp4v")
 MAX_PIECES = 100_000
 MAX_PIECE_S = 3600.0
 
@@ -35,26 +33,10 @@ def parse_playlist(text: str, url: str) -> Master | Listing:
     lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
     if not lines or not lines[0].startswith("#EXTM3U"):
         raise NotAPlaylist("it does not begin as a playlist does")
-    if any(line.startswith("#EXT-X-STREAM-INF") for line in lines):
-        return _master(lines, url)
+    choices = choices_in(text, url)
+    if choices is not None:
+        return Master(choices)
     return _Reading(url).read(lines)
-
-
-def _master(lines: list[str], url: str) -> Master:
-    choices: list[Choice] = []
-    told: dict[str, str] | None = None
-    for line in lines:
-        if line.startswith("#EXT-X-STREAM-INF:"):
-            told = _attributes(line)
-        elif line and not line.startswith("#") and told is not None:
-            _, _, height = told.get("RESOLUTION", "").lower().partition("x")
-            codecs = told.get("CODECS", "").lower()
-            video = not codecs or "RESOLUTION" in told or any(name in codecs for name in _VIDEO_CODECS)
-            choices.append(
-                Choice(urljoin(url, line), whole_number(height), whole_number(told.get("BANDWIDTH", "")), video)
-            )
-            told = None
-    return Master(tuple(choices))
 
 
 class _Reading:
@@ -104,11 +86,11 @@ class _Reading:
             case "#EXT-X-BYTERANGE":
                 self._part = self._range(value, self._part_end)
             case "#EXT-X-MAP":
-                told = _attributes(line)
+                told = attributes(line)
                 part = self._range(told["BYTERANGE"], 0) if "BYTERANGE" in told else None
                 self._header = Blob(urljoin(self._url, told.get("URI", "")), part)
             case "#EXT-X-KEY":
-                self._key = self._cipher(_attributes(line))
+                self._key = self._cipher(attributes(line))
             case "#EXT-X-I-FRAMES-ONLY":
                 raise NotAPlaylist("it lists single pictures only")
             case _:
@@ -167,16 +149,6 @@ def date_s(text: str) -> float | None:
     except ValueError:
         return None
     return date.timestamp() if date.tzinfo is not None else None
-
-
-def _attributes(line: str) -> dict[str, str]:
-    return {key: value.strip('"') for key, value in _ATTRIBUTE.findall(line.partition(":")[2])}
-
-
-def whole_number(text: str | None) -> int:
-    """The number that a playlist writes; 0 where it writes none, or one beyond belief."""
-    digits = (text or "").strip()
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else 0
 
 
 def _seconds(text: str) -> float:

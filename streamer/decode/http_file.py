@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
-from streamer.decode.http_io import Answer, Http
 from streamer.errors import SourceError, SourceUnreachable
+from streamer.http_io import Answer, Http
 
 _SKIPPED_BYTES = 256 * 1024
 """A short way forward is read over; asking anew takes longer."""
+_BLOCK_BYTES = 64 * 1024
+"""Read at once. The last block and the beginning are kept: who looks at a head goes back a little afterwards."""
 _RETRIES_S = (0.0, 0.5, 2.0)
 """Waits before a broken connection is made again at the same place; as many without a byte end it."""
 
@@ -29,22 +31,37 @@ class HttpFile:
         self._size = self._answer.whole
         self._ranges = self._answer.status == 206 and self._size is not None
         self._failed = 0
+        self._block_at, self._block = 0, b""
+        self._beginning = b""
 
     def read(self, n: int) -> bytes:
         """At most `n` bytes from here on; none at the end and after a failure."""
+        for begin, block in ((0, self._beginning), (self._block_at, self._block)):
+            if 0 <= self._at - begin < len(block):
+                data = block[self._at - begin :][:n]
+                self._at += len(data)
+                return data
+        if not self._fetch():
+            return b""
+        return self.read(n)
+
+    def _fetch(self) -> bool:
+        """Have the block that begins here; False at the end and after a failure."""
         while self.failure is None and not (self._size is not None and self._at >= self._size):
             try:
-                data = self._read(n)
+                data = self._read(_BLOCK_BYTES)
             except SourceError as error:
                 self._drop()
                 if not self._again(error):
                     self.failure = error
                 continue
-            self._at += len(data)
             if data:
                 self._failed = 0
-            return data
-        return b""
+            self._block_at, self._block = self._at, data
+            if self._at == len(self._beginning) < _BLOCK_BYTES:
+                self._beginning += data
+            return bool(data)
+        return False
 
     def _read(self, n: int) -> bytes:
         if self._answer is not None and not 0 <= self._at - self._here <= _SKIPPED_BYTES:

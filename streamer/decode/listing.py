@@ -58,25 +58,6 @@ class Listing:
         return sum(piece.duration_s for piece in self.pieces) if self.ended else None
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the qualities in which a stream is sent. `height` and `bandwidth` are 0 where they are not told."""
-
-    url: str
-    height: int
-    bandwidth: int
-    has_video: bool = True
-
-
-def chosen(choices: Sequence[Choice], height: int) -> Choice | None:
-    """The smallest that is at least `height` high, else the largest; of two, the one of more bits. None of none."""
-    with_video = [choice for choice in choices if choice.has_video]
-    enough = [choice for choice in with_video if choice.height >= height]
-    if enough:
-        return min(enough, key=lambda choice: (choice.height, -choice.bandwidth))
-    return max(with_video, key=lambda choice: (choice.height, choice.bandwidth), default=None)
-
-
 def start_of(listing: Listing, *, live: bool) -> int:
     """The number of the piece to begin with."""
     if not listing.pieces:

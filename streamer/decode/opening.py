@@ -6,7 +6,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -14,12 +13,10 @@ from av.container import InputContainer
 from streamer.clock import Clock
 from streamer.config import ConnectSettings
 from streamer.decode.anchors import Anchors
-from streamer.decode.bounded import MOST_ENTRIES, spells_out
+from streamer.decode.bounded import check_index
 from streamer.decode.explaining import FFMPEG_NETWORK_KINDS, explained
 from streamer.decode.http_file import HttpFile, HttpStream
-from streamer.decode.http_io import Http
 from streamer.decode.pieces import PieceFile
-from streamer.decode.reach import Reach
 from streamer.decode.segmented import open_pieces
 from streamer.errors import (
     AbsurdDimensions,
@@ -31,7 +28,9 @@ from streamer.errors import (
     SourceStalled,
     SourceUnsupported,
 )
+from streamer.http_io import Http
 from streamer.netguard import networks_of
+from streamer.reach import Reach
 from streamer.source import Address, Source
 from streamer.testsrc import pattern_of
 
@@ -130,6 +129,8 @@ def _open_web(source: Source, address: Address, max_pixels: int, connect: Connec
         options["format_whitelist"] = _FORMATS[address.kind]
     try:
         with explained(source, address):
+            if isinstance(io, HttpFile) and io.seekable():
+                check_index(source.name, io, whole=False)  # each fragment would be a request
             return Opened(av.open(io, "r", options=options, metadata_errors="replace"), io)
     except BaseException as error:
         io.close()
@@ -142,8 +143,8 @@ def _open_network(
     source: Source, address: Address, max_pixels: int, connect: ConnectSettings, limits_s: tuple[float, float]
 ) -> InputContainer:
     """What FFmpeg's own network code reads. It is looked at briefly first: what comes meanwhile is kept, but old."""
-    if address.guarded:
-        _check_reach(source, address, connect)
+    if address.guarded:  # FFmpeg looks the name up once more: see `Reach.check`
+        Reach(source.name, "", networks_of(connect.networks)).check(address.url)
     url, options = network_options(address, connect)
     options |= {"format_whitelist": _FORMATS[address.kind], "max_pixels": str(2 * max_pixels)}
     for look_us in _LOOKS_US:
@@ -153,17 +154,6 @@ def _open_network(
             return container
         container.close()
     raise SourceStalled(f"{source.name} sends no key frame: have its encoder send one every few seconds.")
-
-
-def _check_reach(source: Source, address: Address, connect: ConnectSettings) -> None:
-    """Raise `AddressRefused` where the host lies inside. FFmpeg looks the name up once more, so this keeps honest names
-    honest; one that changes in between gets past it."""
-    try:
-        parts = urlsplit(address.url)
-        host, port = parts.hostname or "", parts.port or 0
-    except ValueError:
-        host, port = "", 0
-    Reach(source.name, "", networks_of(connect.networks)).addresses(host, port)
 
 
 def read_limit_s(address: Address, connect: ConnectSettings) -> float:
@@ -206,11 +196,8 @@ def _check_file(source: Source) -> None:
         with path.open("rb") as file:
             if path.is_file() and not file.read(1):
                 raise SourceEmpty(f"{source.name} is empty: copy or record it again.")
-        if path.is_file() and spells_out(path) > MOST_ENTRIES:
-            raise SourceDamaged(
-                f"{source.name} claims more pictures than memory would hold an index of: it is damaged, record or "
-                "convert it again."
-            )
+            if path.is_file():
+                check_index(source.name, file)
 
 
 def _options(max_pixels: int, protocols: str) -> dict[str, str]:

@@ -6,10 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import BytesIO
 
 from streamer.decode.aes import decrypted
 from streamer.decode.anchors import Anchors, Track, mp4_anchor, ts_anchor, video_track
-from streamer.decode.http_io import Http
+from streamer.decode.bounded import check_index
 from streamer.decode.listing import Blob, Listing, Piece, following, start_of
 from streamer.errors import (
     ResolutionChanged,
@@ -19,6 +20,7 @@ from streamer.errors import (
     SourceUnreachable,
     SourceUnsupported,
 )
+from streamer.http_io import Http
 
 MAX_PIECE_BYTES = 64 * 1024 * 1024
 _MAX_KEY_BYTES = 1024
@@ -179,6 +181,7 @@ class PieceFile:
                     return header
         if piece.date_s is not None:
             self._date(data, piece.date_s, piece.duration_s)
+        check_index(self._http.name, BytesIO(header + data))
         return header + data
 
     def _header_of(self, piece: Piece) -> bytes:

@@ -9,13 +9,12 @@ from streamer.config import ConnectSettings
 from streamer.decode.dash import parse_manifest
 from streamer.decode.hls import Master, NotAPlaylist, Protected, parse_playlist
 from streamer.decode.http_file import HttpFile
-from streamer.decode.http_io import Http
-from streamer.decode.listing import Blob, Listing, chosen
+from streamer.decode.listing import Blob, Listing
 from streamer.decode.pieces import PieceFile
 from streamer.errors import NotAVideo, NoVideoStream, SourceError, SourceUnsupported
+from streamer.http_io import MAX_PLAYLIST_BYTES, Http
 from streamer.source import Address, Source
-
-MAX_PLAYLIST_BYTES = 4 * 1024 * 1024
+from streamer.variants import chosen
 
 
 def open_pieces(

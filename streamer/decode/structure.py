@@ -7,10 +7,11 @@ size), GIF (trailer). MPEG transport streams, elementary streams and live record
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
+from typing import BinaryIO, overload
 
 _BOXES = frozenset(b"ftyp moov mdat moof mfra free skip wide styp sidx ssix prft uuid meta udta pnot emsg".split())
+_WINDOW_BYTES = 1 << 16
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -22,23 +23,52 @@ def missing_end(path: Path) -> str | None:
     with path.open("rb") as file:
         if path.stat().st_size < 16:
             return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data[4:8] in _BOXES:
-                return _iso(data)
-            if data[:4] == _EBML:
-                return _matroska(data)
-            if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
-                return _avi(data)
-            if data[:6] in (b"GIF87a", b"GIF89a"):
-                return _gif(data)
+        data = _Bytes(file, path.stat().st_size)
+        if data[4:8] in _BOXES:
+            return _iso(data)
+        if data[:4] == _EBML:
+            return _matroska(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+            return _avi(data)
+        if data[:6] in (b"GIF87a", b"GIF89a"):
+            return _gif(data)
     return None
+
+
+class _Bytes:
+    """A file as bytes, read as they are asked for: of a mapped one that the disk does not give the process dies.
+
+    What the file has lost since it had `size` bytes is zeros.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self._at, self._window = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, key: int) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> bytes: ...
+
+    def __getitem__(self, key: int | slice) -> int | bytes:
+        if isinstance(key, int):
+            return self[key : key + 1][0]
+        start, end, _ = key.indices(self._size)
+        if not self._at <= start <= end <= self._at + len(self._window):
+            self._file.seek(start)
+            self._at, self._window = start, self._file.read(max(end - start, _WINDOW_BYTES))
+        return self._window[start - self._at : end - self._at].ljust(max(0, end - start), b"\0")
 
 
 def _short(declared: int, size: int) -> str | None:
     return f"{declared - size} of {declared} bytes are missing" if declared > size else None
 
 
-def _iso(data: mmap.mmap) -> str | None:
+def _iso(data: _Bytes) -> str | None:
     at, size, seen = 0, len(data), set()
     while at + 8 <= size:
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
@@ -57,7 +87,7 @@ def _iso(data: mmap.mmap) -> str | None:
     return None if b"moov" in seen else "its index (moov) is missing"
 
 
-def _matroska(data: mmap.mmap) -> str | None:
+def _matroska(data: _Bytes) -> str | None:
     at = 4
     length, at = _vint(data, at)
     if length is None:
@@ -69,7 +99,7 @@ def _matroska(data: mmap.mmap) -> str | None:
     return None if length is None else _short(at + length, len(data))
 
 
-def _vint(data: mmap.mmap, at: int) -> tuple[int | None, int]:
+def _vint(data: _Bytes, at: int) -> tuple[int | None, int]:
     """An EBML length and where it ends; None where it is unknown (all ones, RFC 8794 section 6.2)."""
     first = data[at] if at < len(data) else 0
     if first == 0:
@@ -79,7 +109,7 @@ def _vint(data: mmap.mmap, at: int) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * width) - 1 else value), at + width
 
 
-def _avi(data: mmap.mmap) -> str | None:
+def _avi(data: _Bytes) -> str | None:
     at, size = 0, len(data)
     while at + 8 <= size and data[at : at + 4] == b"RIFF":
         length = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -89,7 +119,7 @@ def _avi(data: mmap.mmap) -> str | None:
     return _short(at - 1, size)  # the padding byte at the very end is often left out
 
 
-def _gif(data: mmap.mmap) -> str | None:
+def _gif(data: _Bytes) -> str | None:
     size, at = len(data), 13
     if data[10] & 0x80:
         at += 3 << (data[10] & 7) + 1

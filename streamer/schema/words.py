@@ -85,6 +85,7 @@ _MEANINGS = {
     "message": "a sentence for people",
     "summary": "the face's whole life, when it left",
     "frame_age_s": "seconds since the last frame came",
+    "reorder_delay_s": "how much later frames come out because of the order of B-frames; null where nothing is read",
     "decoded": "frames decoded so far",
     "analysed": "frames searched for faces so far",
     "faces": "faces seen so far",

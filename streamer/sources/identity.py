@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from streamer.config import ConnectSettings
 from streamer.errors import SourceMissing, SourceUnsupported
-from streamer.source import ENDLESS_KINDS, Source, images_in, redacted
+from streamer.http_io import MAX_PLAYLIST_BYTES, Http
+from streamer.source import ENDLESS_KINDS, Address, Source, images_in, redacted
 from streamer.sources.address_names import is_nameless
 from streamer.sources.addresses import RECORDABLE
-from streamer.sources.fetch import bare, opened, text_of
 from streamer.sources.pages import page_video
-from streamer.sources.recordings import goes_on, manifest, segments, variant
+from streamer.sources.recordings import goes_on, manifest, segments
+from streamer.variants import choices_in, chosen
 
 _CHUNK_BYTES = 1 << 20
 _DEFAULT = ConnectSettings()
@@ -73,25 +75,37 @@ def _add_file(digest: hashlib._Hash, path: Path) -> None:
 
 
 def _http_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
-    with opened(source, connect, guarded=guarded) as answer:
-        tag = answer.headers.get("ETag") or ""
-        length = answer.headers.get("Content-Length") or ""
-        if tag.startswith('"') and length:
-            return hashlib.sha256(f"{bare(source.url)}\0{tag}\0{length}".encode()).hexdigest()
+    answer = _client(source, connect, guarded).get(source.url)
+    try:
+        if answer.tag.startswith('"') and answer.whole is not None:
+            return hashlib.sha256(f"{bare(source.url)}\0{answer.tag}\0{answer.whole}".encode()).hexdigest()
         digest = hashlib.sha256()
-        while chunk := answer.read(_CHUNK_BYTES):
+        while chunk := answer.read(_CHUNK_BYTES, time.monotonic() + connect.open_timeout_s):
             digest.update(chunk)
         return digest.hexdigest()
+    finally:
+        answer.close()
 
 
 def _pieces_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
-    text, found_at = text_of(source, connect, guarded=guarded)
-    if source.kind == "hls" and (chosen := variant(text, connect.page_height)) is not None:
-        text, _ = text_of(source, connect, urljoin(found_at, chosen), guarded=guarded)
+    http = _client(source, connect, guarded)
+
+    def text_of(url: str) -> tuple[str, str]:
+        data, found_at = http.whole(url, MAX_PLAYLIST_BYTES, connect.open_timeout_s)
+        return data.decode("utf-8", "replace"), found_at
+
+    text, found_at = text_of(source.url)
+    choices = choices_in(text, found_at) if source.kind == "hls" else None
+    if choices and (choice := chosen(choices, connect.page_height)) is not None:
+        text, _ = text_of(choice.url)
     if goes_on(text):
         raise SourceUnsupported(f"{source.name} is live, so it has no end yet: read it with --mode live.")
     content = "\n".join(segments(text)) if source.kind == "hls" else f"{connect.page_height} {manifest(text)}"
     return hashlib.sha256(f"{source.kind}\0{_unsigned(source.url)}\0{content}".encode()).hexdigest()
+
+
+def _client(source: Source, connect: ConnectSettings, guarded: bool) -> Http:
+    return Http(source, Address(source.url, source.kind, guarded=guarded), connect)
 
 
 def _page_session(source: Source, connect: ConnectSettings, guarded: bool) -> str:
@@ -100,6 +114,12 @@ def _page_session(source: Source, connect: ConnectSettings, guarded: bool) -> st
     if is_nameless(video.extractor):
         parts.append(_unsigned(source.url))
     return hashlib.sha256("\0".join(["page", *parts]).encode()).hexdigest()
+
+
+def bare(url: str) -> str:
+    """`url` without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 
 def _unsigned(url: str) -> str:

@@ -13,8 +13,8 @@ from streamer.errors import (
     SourceUnreachable,
     SourceUnsupported,
 )
+from streamer.http_io import for_status
 from streamer.source import redacted
-from streamer.sources.fetch import for_status
 
 # In this order: "Private video. Sign in if ..." is no matter of signing in.
 _PASSING = re.compile(

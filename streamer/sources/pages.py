@@ -94,7 +94,7 @@ def video_in(
     url = address_in(chosen)
     site.reach.check(url)
     return PageVideo(
-        Address(url, kind, _headers(chosen, site.cookies(url)), expires_at(url, now_s)),
+        Address(url, kind, _headers(chosen), expires_at(url, now_s), cookies=site.cookies()),
         extractor=str(found.get("extractor_key") or found.get("extractor") or "unknown"),
         video=str(found.get("id") or ""),
         format=str(chosen.get("format_id") or ""),
@@ -118,10 +118,11 @@ def _one_video(found: dict[str, Any], source: Source) -> dict[str, Any]:
     return found
 
 
-def _headers(found: Format, cookies: str | None) -> tuple[tuple[str, str], ...]:
-    """What yt-dlp would send, without what belongs to one request, and without anything that breaks a line."""
+def _headers(found: Format) -> tuple[tuple[str, str], ...]:
+    """What yt-dlp would send, without what belongs to one request, and without anything that breaks a line.
+
+    What it has read of cookies there it keeps with the others.
+    """
     wanted = [(str(name), str(value)) for name, value in (found.get("http_headers") or {}).items()]
     chosen = [(name, value) for name, value in wanted if name.lower() not in _NOT_SENT]
-    if cookies:
-        chosen.append(("Cookie", cookies))
     return tuple((name, value) for name, value in chosen if (name + value).isprintable())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from streamer.config import ConnectSettings
+from streamer.cookies import Cookie
 from streamer.errors import AddressRefused, SourceUnreadable, SourceUnsupported
 from streamer.netguard import networks_of
+from streamer.reach import Reach
+from streamer.sources.address_names import host_of
 from streamer.sources.page_errors import as_source_error
-from streamer.sources.reach import Looks, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,15 @@ class Session:
             raise
         except Exception as error:  # its extractors raise anything where a site has changed
             if self.reach.refused is not None:
-                self.reach.check(self.reach.refused)
+                raise self.reach.refused from None
             raise as_source_error(error, self.name, self._module) from error
         if not isinstance(found, dict):
             raise SourceUnsupported(f"{self.name} is no page that yt-dlp finds a video in: give the video's address.")
         return found
 
-    def cookies(self, url: str) -> str | None:
-        """The value of the Cookie header that goes with a request of `url`."""
-        return self._made.cookiejar.get_cookie_header(url) or None
+    def cookies(self) -> tuple[Cookie, ...]:
+        """All that it has: of the file, and what sites have set meanwhile."""
+        return tuple([cookie for one in self._made.cookiejar for cookie in as_cookies(one)])
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def session(
     Raises `SourceUnsupported` where yt-dlp is not installed, `SourceUnreadable` for a file of cookies that is none.
     """
     module = _yt_dlp(name)
-    reach = Reach(None if guarded else url, networks_of(connect.networks))
+    reach = Reach(name, "" if guarded else host_of(url), networks_of(connect.networks))
     options: dict[str, Any] = {
         "quiet": True,
         "no_warnings": True,
@@ -114,6 +118,18 @@ def _cookies(path: str) -> str:
         raise SourceUnreadable(f"the cookies {path} cannot be read ({reason}): check connect.cookies.") from error
 
 
+def as_cookies(kept: Any) -> list[Cookie]:
+    """A cookie of `http.cookiejar`; none for one that is for some ports alone, or that would break a line."""
+    value, path = kept.value or "", kept.path or "/"
+    if kept.port is not None or not f"{kept.name}{value}{path}".isprintable():
+        return []
+    shared, domain = kept.domain.startswith("."), kept.domain.lower().removeprefix(".")
+    domains = [domain]
+    if not shared and domain.count(".") == 1 and domain.endswith(".local"):
+        domains.append(domain.removesuffix(".local"))  # the jar writes a host without a dot like this
+    return [Cookie(kept.name, value, one, shared, path, bool(kept.secure), kept.expires) for one in domains]
+
+
 def _guarded(reach: Reach, answers: list[Any]) -> type:
     """yt-dlp's way to make requests, with each address looked at first, those of redirects too, and each answer put
     into `answers`."""
@@ -123,7 +139,7 @@ def _guarded(reach: Reach, answers: list[Any]) -> type:
     class UrllibRHGuarded(UrllibRH):  # type: ignore[misc]  # untyped
         def _create_instance(self, *args: Any, **options: Any) -> Any:
             opener = super()._create_instance(*args, **options)
-            opener.add_handler(Looks(reach))
+            opener.add_handler(_Looks(reach))
             return opener
 
         def _send(self, request: Any) -> Any:
@@ -137,6 +153,24 @@ def _guarded(reach: Reach, answers: list[Any]) -> type:
 
     UrllibRHGuarded.__name__ = UrllibRH.__name__  # its name is how yt-dlp knows it
     return UrllibRHGuarded
+
+
+class _Looks(urllib.request.BaseHandler):
+    """Makes `urllib` look at each address before it asks there, those of redirects too."""
+
+    handler_order = 0  # before anything is sent
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        try:
+            self._reach.check(request.full_url)
+        except AddressRefused as error:
+            raise urllib.error.URLError(str(error)) from error  # as `urllib` expects of a handler
+        return request
+
+    https_request = ftp_request = http_request
 
 
 class _Silence:

@@ -141,9 +141,10 @@ class StreamActor:
         cause: str | None = None,
         message: str | None = None,
         frame_age_s: float | None = None,
+        reorder_delay_s: float | None = None,
     ) -> Status:
-        """A numbered status record; `wall_s` is the present wall time, `frame_age_s` that of the newest frame."""
-        return self.recorder.status(state, counters, wall_s, cause, message, frame_age_s)
+        """A numbered status record; `wall_s` is the present wall time, `frame_age_s` the age of the newest frame."""
+        return self.recorder.status(state, counters, wall_s, cause, message, frame_age_s, reorder_delay_s)
 
     def _begin(self, number: int, media_time_s: float) -> TrackState:
         began = Track(epoch=self.context.epoch, number=number)

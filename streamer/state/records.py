@@ -190,6 +190,7 @@ class Recorder:
         cause: str | None,
         message: str | None,
         frame_age_s: float | None,
+        reorder_delay_s: float | None,
     ) -> Status:
         """How the source is. Its id holds the wall time: a restart may give the same number to another status."""
         context = self.context
@@ -210,6 +211,7 @@ class Recorder:
             cause=cause,
             message=message,
             frame_age_s=None if frame_age_s is None else r6(frame_age_s),
+            reorder_delay_s=None if reorder_delay_s is None else r6(reorder_delay_s),
             decoded=counters.decoded,
             analysed=counters.analysed,
             faces=counters.faces,

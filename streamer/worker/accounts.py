@@ -42,6 +42,7 @@ def _tick(lane: Lane, now_s: float, latencies: Latencies) -> StreamTick:
         state=lane.watch.state,
         entries={str(state): n for state, n in lane.watch.entries.items()},
         frame_age_s=_frame_age_s(lane, now_s),
+        reorder_delay_s=_reorder_delay_s(lane),
         media_time_s=state.media_time_s,
         faces_now=state.faces_now,
         decoded=counters.decoded,
@@ -96,9 +97,16 @@ def status(lane: Lane, clock: Clock, message: str | None = None) -> Status:
         cause=cause,
         message=str(error) if error else message,
         frame_age_s=_frame_age_s(lane, clock.monotonic_s()),
+        reorder_delay_s=_reorder_delay_s(lane),
     )
 
 
 def _frame_age_s(lane: Lane, now_s: float) -> float | None:
     arrival_s = None if lane.watch.state in ("ended", "failed") else lane.last_arrival_s
     return None if arrival_s is None else max(0.0, now_s - arrival_s)
+
+
+def _reorder_delay_s(lane: Lane) -> float | None:
+    return (
+        lane.connection.counts.reorder_delay_s if lane.connection is not None and lane.watch.state == "live" else None
+    )

@@ -54,6 +54,7 @@ class Counts:
     sample_rate: int = 0
     closed: int = 0
     last_arrival_s: float | None = None
+    reorder_delay_s: float | None = None
     cpu_s: float = 0.0
 
 
@@ -212,6 +213,7 @@ class Connection:
         try:
             for frame in decoder:
                 counts.corrupt_packets = decoder.counters.corrupt_packets
+                counts.reorder_delay_s = decoder.reorder_delay_s
                 counts.cpu_s = time.thread_time()
                 taken = self.intake.take(frame)
                 if taken != "known":

@@ -196,6 +196,7 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     state: SourceState = "connecting"
     entries: dict[str, int] = {}
     frame_age_s: float | None = None
+    reorder_delay_s: float | None = None
     media_time_s: float
     faces_now: int
     decoded: int

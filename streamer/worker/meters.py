@@ -80,6 +80,7 @@ class Meters:
         self._lives.pop(order.work)
         if life.stream != JOBS:
             self.metrics.frame_age_s.remove_by_labels({"stream": life.stream})
+            self.metrics.reorder_delay_s.remove_by_labels({"stream": life.stream})
 
     def child_died(self, child: int) -> None:
         """Whatever was stuck in it is gone."""
@@ -110,6 +111,8 @@ class Meters:
         if tick.frame_age_s is not None:
             arrived_s = self._clock.monotonic_s() - tick.frame_age_s
             self.metrics.frame_age_s.labels(life.stream).set_function(lambda: self._clock.monotonic_s() - arrived_s)
+        if tick.reorder_delay_s is not None:
+            self.metrics.reorder_delay_s.labels(life.stream).set(tick.reorder_delay_s)
 
     def _count(self, life: _Life, now: Mapping[tuple[str, str], int]) -> None:
         """Add what came since it was last told of. Where a child goes on from, it may have counted less."""

@@ -27,6 +27,7 @@ def shown(definition: StreamDefinition, view: StreamView | None) -> StreamShown:
         message=progress.message,
         media_time_s=round(progress.position_s, 3),
         frame_age_s=None if view.frame_age_s is None else round(view.frame_age_s, 3),
+        reorder_delay_s=None if view.reorder_delay_s is None else round(view.reorder_delay_s, 3),
         decoded=result.decoded,
         analysed=result.analysed,
         faces=result.faces,

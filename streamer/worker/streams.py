@@ -28,6 +28,7 @@ class StreamView:
         )
         self._last_tick: tuple[float, StreamTick] | None = None
         self.frame_age_s: float | None = None
+        self.reorder_delay_s: float | None = None
 
     def placed(self, restarts: int) -> None:
         """A child was asked to take it; `restarts` have died under it."""
@@ -56,7 +57,7 @@ class StreamView:
 
     def held(self, state: Literal["waiting", "paused"], message: str | None = None) -> None:
         """It is not read for now."""
-        self.frame_age_s = None
+        self.frame_age_s = self.reorder_delay_s = None
         self._show(state=state, message=message, fps=0.0, speed=0.0)
         self._note(cause=None, message=None)  # what was wrong with it is not why it is not read
 
@@ -70,7 +71,7 @@ class StreamView:
                     speed=max(0.0, (tick.media_time_s - then.media_time_s) / (now_s - then_s)),
                 )
         self._last_tick = (now_s, tick)
-        self.frame_age_s = tick.frame_age_s
+        self.frame_age_s, self.reorder_delay_s = tick.frame_age_s, tick.reorder_delay_s
         if self.source.mode == "live":
             self._show(state=tick.state)
         self._show(
@@ -99,7 +100,7 @@ class StreamView:
             finished_s=wall_s,
             restarts=self.result.restarts,
         )
-        self.frame_age_s = None
+        self.frame_age_s = self.reorder_delay_s = None
         self._show_the_end("already on this bus: nothing to do" if message.already_done else message.result.message)
 
     def as_recorded(self, result: SourceResult) -> None:

@@ -147,6 +147,7 @@ STATUS = Status(
     cause="silent",
     message="no packet for 5 s: trying again",
     frame_age_s=5.5,
+    reorder_delay_s=0.08,
     decoded=7500,
     analysed=7400,
     faces=9000,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from streamer.config import ConnectSettings
+from streamer.cookies import cookie_header
 from streamer.errors import (
     AddressRefused,
     SourceError,
@@ -202,7 +204,9 @@ def test_cookies_of_the_page_and_of_a_file_go_along_and_the_file_stays_as_it_is(
     jar.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tlogin\tgeheim\n")
     before = jar.read_bytes()
     address = resolved(site.url("watch.html"), ConnectSettings(cookies=str(jar)))
-    assert {pair.strip() for pair in dict(address.headers)["Cookie"].split(";")} == {"visit=7", "login=geheim"}
+    assert {(cookie.name, cookie.value) for cookie in address.cookies} == {("visit", "7"), ("login", "geheim")}
+    assert cookie_header(address.cookies, urlsplit(address.url), 0.0) is not None
+    assert "Cookie" not in dict(address.headers)
     assert site.asked[0][1]["Cookie"] == "login=geheim"
     assert jar.read_bytes() == before
     assert "geheim" not in repr(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from streamer import errors
 from streamer.clock import FakeClock
 from streamer.config import DecodeSettings
-from streamer.decode import open_source
+from streamer.decode import open_source, structure
+from streamer.decode.explaining import explanation
 from streamer.decode.structure import missing_end
 from streamer.errors import SourceError
 from streamer.sources import Source
@@ -235,6 +237,84 @@ def test_a_frame_that_the_decoder_calls_corrupt_is_not_shown(tmp_path: Path) -> 
     assert error is None  # an elementary stream does not say how long it is meant to be
     assert decoder.counters.corrupt_packets == 1
     assert all(abs(level(frame) - 10 - 5 * frame.index) < 6 for frame in frames)
+
+
+HOLE = 300_000
+"""Bytes: more than the 64 KiB that FFmpeg looks through for the next packet of a transport stream."""
+
+
+def with_a_hole(whole: Path, to: Path, n_bytes: int) -> Path:
+    data = whole.read_bytes()
+    middle = len(data) // 2 // 188 * 188
+    to.write_bytes(data[:middle] + bytes(n_bytes) + data[middle:])
+    return to
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("ts", "libx264"), ("mkv", "libx264"), ("mpg", "mpeg2video")])
+def test_a_hole_is_counted_and_what_lies_after_it_is_read(tmp_path: Path, ending: str, codec: str) -> None:
+    whole = write_video(tmp_path / f"whole.{ending}", pictures(60), codec)
+    path = with_a_hole(whole, tmp_path / f"hole.{ending}", HOLE)
+    with opened(path) as decoder:
+        frames, error = kept(decoder)
+    assert error is None
+    assert len(frames) > 45
+    assert frames[-1].media_time_s > 2.0
+    assert decoder.counters.corrupt_packets >= (3 if ending == "ts" else 1)
+
+
+def test_a_hole_beyond_the_limit_is_damage(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.ts", pictures(60), "libx264")
+    path = with_a_hole(whole, tmp_path / "hole.ts", HOLE)
+    frames, error = kept(opened(path, max_damaged_packets=2))
+    assert type(error) is errors.SourceDamaged
+    told_well(str(error), path)
+    assert "disk" not in str(error)
+    assert len(frames) > 20
+
+
+def test_bytes_that_make_no_sense_are_no_fault_of_the_disk(tmp_path: Path) -> None:
+    """An element that goes on for longer than the file does: an error of reading in FFmpeg's words."""
+    whole = write_video(tmp_path / "whole.mkv", pictures(10), "libx264").read_bytes()
+    path = tmp_path / "hurt.mkv"
+    head = 5 + (whole[4] & 0x7F)
+    tracks_of_unknown_length = b"\x16\x54\xae\x6b\x01" + b"\xff" * 7
+    path.write_bytes(whole[:head] + tracks_of_unknown_length + whole[head : len(whole) // 2])
+    with pytest.raises(av.error.OSError):
+        av.open(str(path))
+    refused(path, errors.NotAVideo)
+
+
+def test_who_cannot_read_is_told_by_the_system(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.ts", pictures(2), "mpeg2video")
+    source = Source("whole", str(whole), "file", "archive")
+    ffmpegs = av.error.OSError(errno.EIO, "Input/output error")
+    error = explanation(source, ffmpegs, None, 188)
+    assert type(error) is errors.SourceDamaged
+    told_well(str(error), whole)
+    assert type(explanation(source, ffmpegs)) is errors.NotAVideo
+    assert type(explanation(source, OSError(errno.EIO, "Input/output error"))) is errors.SourceUnreadable
+    whole.unlink()
+    assert type(explanation(source, ffmpegs, None, 188)) is errors.SourceMissing
+
+
+def test_a_file_that_is_cut_while_it_is_looked_at_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.avi", pictures(40), "mpeg4")
+    look = structure._avi
+
+    def cut_first(data: structure._Bytes) -> str | None:
+        os.truncate(path, 0)
+        return look(data)
+
+    monkeypatch.setattr(structure, "_avi", cut_first)
+    assert missing_end(path) is None  # its beginning had been read
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file that cannot be read")
+def test_a_read_error_of_the_system_blames_the_disk() -> None:
+    source = Source("memory", "/proc/self/mem", "file", "archive")  # nothing lies at its first address
+    error = explanation(source, av.error.OSError(errno.EIO, "Input/output error"), None, 0)
+    assert type(error) is errors.SourceUnreadable
+    assert "check the disk" in str(error)
 
 
 def test_nothing_that_can_be_decoded(tmp_path: Path) -> None:

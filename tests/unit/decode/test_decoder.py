@@ -105,6 +105,16 @@ def test_b_frames_come_in_the_order_they_are_shown(tmp_path: Path) -> None:
         assert [frame.media_time_s for frame in frames] == pytest.approx([i / 25 for i in range(N)])
 
 
+def test_how_long_b_frames_hold_pictures_back_is_told(tmp_path: Path) -> None:
+    for b_frames, delay_s in ((0, 0.0), (1, 0.04)):
+        path = write_video(tmp_path / f"{b_frames}.mp4", pictures(N), "libx264", b_frames=b_frames)
+        with opened(path, "live") as decoder:
+            kept(decoder)
+            assert decoder.reorder_delay_s == pytest.approx(delay_s)
+            decoder.keyframes_only = True
+            assert decoder.reorder_delay_s == 0.0
+
+
 def test_uneven_steps_and_gaps_are_kept(tmp_path: Path) -> None:
     steps = [1, 3, 1, 50, 1, 1, 2, 1, 1]
     path = write_video(tmp_path / "a.mkv", pictures(10), "mpeg4", steps=[*steps, 1])

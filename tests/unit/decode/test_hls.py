@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamer.decode.hls import MAX_PIECES, Master, NotAPlaylist, Protected, date_s, parse_playlist
-from streamer.decode.listing import Blob, Choice, Key, Listing, Piece, chosen, following, start_of
+from streamer.decode.listing import Blob, Key, Listing, Piece, following, start_of
+from streamer.variants import Choice, chosen
 
 URL = "https://host/live/list.m3u8?token=1"
 

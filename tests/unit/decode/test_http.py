@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamer import errors
+from tests.unit.decode.test_bad_files import HOLE, with_a_hole
 from tests.unit.decode.test_decoder import N, kept, opened
 from tests.unit.decode.videos import pictures, write_video
 
@@ -60,6 +61,18 @@ def test_a_file_over_http(clip: bytes) -> None:
         frames, error = kept(opened(f"{url}/a.mp4"))
     assert error is None
     assert len(frames) == N
+
+
+def test_a_hole_in_a_file_over_http_is_no_fault_of_a_disk(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.ts", pictures(60), "libx264")
+    with server(with_a_hole(whole, tmp_path / "hole.ts", HOLE).read_bytes()) as url:
+        with opened(f"{url}/a.ts") as decoder:
+            frames, error = kept(decoder)
+        assert error is None
+        assert len(frames) > 45
+        assert decoder.counters.corrupt_packets >= 3
+        _, error = kept(opened(f"{url}/a.ts", max_damaged_packets=2))
+    assert type(error) is errors.SourceDamaged
 
 
 def test_a_refusal_is_not_the_file_s_fault(clip: bytes) -> None:

@@ -18,7 +18,7 @@ from streamer.messages import Mode
 from streamer.source import Address, Kind, Source
 from tests.unit.decode.test_decoder import kept
 from tests.unit.decode.videos import pictures, write_video
-from tests.unit.decode.web import fixed, site
+from tests.web import fixed, site
 
 
 def opened(

@@ -15,13 +15,13 @@ from streamer import errors
 from streamer.clock import Clock, FakeClock, SystemClock
 from streamer.config import ConnectSettings, DecodeSettings
 from streamer.decode import Decoder, open_source
-from streamer.decode.segmented import MAX_PLAYLIST_BYTES
+from streamer.http_io import MAX_PLAYLIST_BYTES
 from streamer.messages import Mode
 from streamer.source import Address, Kind
 from tests.unit.decode.test_aes import KEY, VECTOR
 from tests.unit.decode.test_decoder import kept
 from tests.unit.decode.videos import pictures, write_video
-from tests.unit.decode.web import Request, Site, fixed, moved, site, source_of
+from tests.web import Request, Site, fixed, moved, site, source_of
 
 N = 25
 BEGAN_S = 1_700_000_000.0

@@ -1,24 +1,9 @@
 from __future__ import annotations
 
-from urllib.parse import urljoin
-
 import pytest
 
-from streamer.decode import hls
-from streamer.decode.listing import chosen
-from streamer.sources.recordings import goes_on, manifest, segments, variant
+from streamer.sources.recordings import goes_on, manifest, segments
 
-MASTER = """#EXTM3U
-#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=9,BANDWIDTH=800000,RESOLUTION=640x360
-360.m3u8?t=1
-#EXT-X-STREAM-INF:BANDWIDTH=900000,RESOLUTION=1280x720
-poor720.m3u8
-#EXT-X-STREAM-INF:PROGRAM-ID=1,RESOLUTION=1280x720,BANDWIDTH=3000000
-https://cdn/rich720.m3u8?t=1
-#EXT-X-STREAM-INF:BANDWIDTH=9000000
-unknown.m3u8
-#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9000000,URI="i.m3u8"
-"""
 PIECES = """#EXTM3U
 #EXT-X-TARGETDURATION:6
 #EXT-X-PROGRAM-DATE-TIME:2024-01-01T00:00:00Z
@@ -28,29 +13,6 @@ https://edge{edge}.example/v/seg0.ts?token={token}
 seg1.ts?token={token}
 {end}
 """
-
-
-@pytest.mark.parametrize(
-    ("height_px", "address"),
-    [
-        (360, "360.m3u8?t=1"),
-        (361, "https://cdn/rich720.m3u8?t=1"),
-        (720, "https://cdn/rich720.m3u8?t=1"),
-        (2000, "https://cdn/rich720.m3u8?t=1"),
-    ],
-)
-def test_the_variant_is_the_smallest_that_is_high_enough(height_px: int, address: str) -> None:
-    assert variant(MASTER, height_px) == address
-    listing = hls.parse_playlist(MASTER, "https://h/m.m3u8")
-    assert isinstance(listing, hls.Master)
-    choice = chosen(listing.choices, height_px)
-    assert choice is not None
-    assert choice.url == urljoin("https://h/m.m3u8", address), "the decoder reads another one"
-
-
-def test_segments_have_no_variants() -> None:
-    assert variant(PIECES, 480) is None
-    assert variant("", 480) is None
 
 
 def test_segments_are_the_same_however_they_are_signed_and_whoever_serves_them() -> None:

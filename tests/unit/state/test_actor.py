@@ -346,11 +346,12 @@ def test_status_records_are_numbered_and_carry_the_counters() -> None:
     counters = Counters(decoded=10, analysed=8, dropped={"late": 2})
     first = actor.status("connecting", Counters(), wall_s=1.7e9)
     step(actor, PassthroughHead(), frame(25, [face(0, one_hot(0))]))
-    second = actor.status("live", counters, wall_s=1.7e9 + 1, frame_age_s=0.04)
+    second = actor.status("live", counters, wall_s=1.7e9 + 1, frame_age_s=0.04, reorder_delay_s=0.08)
     assert isinstance(second, Status)
     assert (first.seq, second.seq) == (0, 1)
     assert (first.media_time_s, second.media_time_s, second.pts) == (0.0, 1.0, None)
     assert (second.decoded, second.analysed, second.dropped, second.frame_age_s) == (10, 8, {"late": 2}, 0.04)
+    assert (first.reorder_delay_s, second.reorder_delay_s) == (None, 0.08)
     assert second.capture_time_s == 1.7e9 + 1
     assert first.id != second.id
 

@@ -254,6 +254,10 @@ class BreakingDecoder:
     def counters(self) -> Counters:
         return self.decoder.counters
 
+    @property
+    def reorder_delay_s(self) -> float:
+        return self.decoder.reorder_delay_s
+
     def join_at(self, media_time_s: float) -> None:
         self.decoder.join_at(media_time_s)
 

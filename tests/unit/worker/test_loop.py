@@ -19,6 +19,7 @@ from streamer.fleet.retry import first_status
 from streamer.messages import Job
 from streamer.source import Source
 from streamer.worker.link import Drain, Drained, Ended, JobOrder, Membership, Open, Opened, Release, Stop, Tick
+from tests.unit.decode.videos import pictures, write_video
 from tests.unit.worker.rig import Breaking, Running, SomeFaces, config_for, models, result_bytes, video_source
 from tests.videos import pattern
 
@@ -281,9 +282,10 @@ def test_models_that_do_not_fit_together_end_the_loop(
 
 
 def test_a_live_stream_says_how_it_is_and_ends_its_tracks_when_drained(
-    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(after=10)
+    video = write_video(tmp_path / "v.mp4", pictures(40), "libx264", b_frames=1)
     monkeypatch.setattr("streamer.worker.connection.open_source", gate)
     child = Running(config_for(tmp_path), models())
     child.open(video_source(video, mode="live"))
@@ -300,6 +302,8 @@ def test_a_live_stream_says_how_it_is_and_ends_its_tracks_when_drained(
     assert result.analysed + sum(result.dropped.values()) == result.decoded
     # One `appeared`, one observation a frame, and an unfinished window with the `left`.
     assert result.records == result.faces + 3
+    told = [one.reorder_delay_s for tick in child.heard if isinstance(tick, Tick) for one in tick.streams]
+    assert told[-1] == pytest.approx(0.04)
 
 
 def job_order(position: int = 0) -> JobOrder:

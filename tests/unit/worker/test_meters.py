@@ -118,11 +118,13 @@ def test_states_and_reconnects_come_from_the_children(rig: Rig) -> None:
 
 def test_a_frames_age_grows_while_nobody_tells_of_it(rig: Rig) -> None:
     rig.begin()
-    rig.tick(state="live", frame_age_s=0.5)
+    rig.tick(state="live", frame_age_s=0.5, reorder_delay_s=0.08)
+    assert rig.value("reorder_delay_seconds", stream="door") == 0.08
     rig.clock.advance(30.0)
     assert rig.value("frame_age_seconds", stream="door") == pytest.approx(30.5)
     rig.meters.ended(DOOR, SourceResult(stream="door", source="", state="done", mode="live"))
     assert rig.value("frame_age_seconds", stream="door") is None
+    assert rig.value("reorder_delay_seconds", stream="door") is None
 
 
 def test_latencies_of_several_children_are_one_histogram(rig: Rig) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from streamer import errors
 from streamer.config import ConnectSettings
-from streamer.decode.http_auth import authorization
-from streamer.decode.http_io import Http
+from streamer.cookies import Cookie
+from streamer.http_auth import authorization
+from streamer.http_io import Http
 from streamer.source import Address, Source
-from tests.unit.decode.web import Request, client, fixed, moved, site, source_of
+from tests.web import Request, client, fixed, moved, site, source_of
 
 LIMIT = 100_000
 
@@ -214,13 +215,47 @@ def test_headers_go_along_but_secrets_only_to_the_own_host() -> None:
     with site("127.0.0.2") as other, site() as web:
         other.pages["/b"] = fixed(b"")
         web.pages["/a"] = moved(f"{other.url}/b")
-        headers = (("Referer", "https://page"), ("Cookie", "id=1"), ("User-Agent", "me"), ("Accept-Encoding", "gzip"))
+        secret = ("Authorization", "Bearer 1")
+        headers = (("Referer", "https://page"), secret, ("Cookie", "id=1"), ("User-Agent", "me"), ("Range", "bytes=1-"))
         http = client(web.url, headers=headers, networks=("127.0.0.0/8",))
         fetched(http, f"{web.url}/a")
         first, second = web.asked[0][1], other.asked[0][1]
-        assert (first["referer"], first["cookie"], first["user-agent"]) == ("https://page", "id=1", "me")
+        assert (first["referer"], first["authorization"], first["user-agent"]) == ("https://page", "Bearer 1", "me")
         assert first["accept-encoding"] == "identity"
-        assert (second["referer"], second.get("cookie")) == ("https://page", None)
+        assert first.keys().isdisjoint(("range", "cookie"))  # a cookie goes as one, with what it is for
+        assert (second["referer"], second.get("authorization")) == ("https://page", None)
+
+
+def test_a_cookie_goes_with_the_requests_that_it_is_for_and_no_others() -> None:
+    def own(name: str, domain: str, path: str = "/", *, secure: bool = False, expires_s: float | None = None) -> Cookie:
+        return Cookie(name, "1", domain, shared=False, path=path, secure=secure, expires_s=expires_s)
+
+    with site("127.0.0.2") as other, site() as web:
+        other.pages |= {"/b": moved(f"{web.url}/hls/c"), "/hls/d": fixed(b"")}
+        web.pages |= {"/a": moved(f"{other.url}/b"), "/hls/c": moved(f"{other.url}/hls/d")}
+        cookies = (
+            own("all", "127.0.0.1"),
+            own("hls", "127.0.0.1", "/hls"),
+            own("tls", "127.0.0.1", secure=True),
+            own("old", "127.0.0.1", expires_s=1.0),
+            own("theirs", "127.0.0.2", "/hls/"),
+        )
+        address = Address(web.url, "hls", cookies=cookies)
+        http = Http(source_of(web.url), address, ConnectSettings(networks=("127.0.0.0/8",)))
+        fetched(http, f"{web.url}/a")
+        assert [headers.get("cookie") for _, headers in web.asked] == ["all=1", "hls=1; all=1"]
+        assert [headers.get("cookie") for _, headers in other.asked] == [None, "theirs=1"]
+
+
+def test_credentials_of_an_address_with_tls_do_not_go_without_it() -> None:
+    """As a redirect from https to http of the same host would have it."""
+    with site() as web:
+        web.pages["/a"] = fixed(b"", 401, WWW_Authenticate='Basic realm="cam"')
+        url = web.url.replace("http://", "https://me:hunter2@")
+        http = Http(source_of(url), Address(url, "hls", (("Authorization", "Bearer 1"),)), ConnectSettings())
+        with pytest.raises(errors.SourceUnauthorized):
+            fetched(http, f"{web.url}/a")
+        assert [headers.get("authorization") for _, headers in web.asked] == [None]
 
 
 @pytest.mark.parametrize("way", ["basic", "digest"])

@@ -17,15 +17,18 @@ Lookup = Callable[[str, int], Sequence[IpAddress]]
 
 @dataclass(slots=True)
 class Reach:
-    """The rule for one source. Its own host, `own_host`, may be anything; redirects and what playlists name may lead
-    to it, to the public internet, or into `networks`. Where the own host was public when it was first looked up, it
-    stays so: a name that moves inside later is refused.
+    """The rule for one source. Its own host, `own_host`, may be anything; redirects and what pages and playlists name
+    may lead to it, to the public internet, or into `networks`. Where the own host was public when it was first looked
+    up, it stays so: a name that moves inside later is refused.
+
+    `refused` is the first refusal, for where somebody else's code has made another error of it.
     """
 
     name: str
     own_host: str
     networks: Sequence[Network] = ()
     lookup: Lookup = field(default=lambda host, port: look_up(host, port))
+    refused: AddressRefused | None = None
     _own_internal: bool | None = None
 
     def is_own(self, host: str) -> bool:
@@ -37,24 +40,51 @@ class Reach:
 
         Asks the system's resolver, which cannot be interrupted.
         """
-        try:
-            found = self.lookup(host, port)
-        except OSError:
-            found = ()
+        found = self._found(host, port)
         if not found:
             raise SourceUnreachable(f"{self.name}: nobody knows the host {redacted(host)}: check the address.")
-        good = [one for one in found if allowed(one, self.networks)]
-        if self.is_own(host):
+        good = self._good(host, found)
+        if not good:
+            raise self._refusal(host)
+        return good
+
+    def check(self, url: str) -> None:
+        """Raise `AddressRefused` for an address whose host lies inside by any of its addresses.
+
+        For code that looks the name up once more and takes whichever it likes. A name that nobody knows passes:
+        connecting to it will say so.
+        """
+        try:
+            host = urlsplit(url).hostname or ""
+        except ValueError:
+            host = ""
+        found = self._found(host, 0) if host else []
+        if not host or len(self._good(host, found)) < len(found):
+            raise self._refusal(host or url)
+
+    def _found(self, host: str, port: int) -> list[IpAddress]:
+        if (literal := literal_address(host)) is not None:
+            return [literal]
+        try:
+            return list(self.lookup(host, port))
+        except OSError:
+            return []
+
+    def _good(self, host: str, found: list[IpAddress]) -> list[IpAddress]:
+        if self.is_own(host) and found:
             if self._own_internal is None:
                 self._own_internal = any(internal(one) for one in found)
             if self._own_internal:
-                return list(found)
-        if not good:
-            raise AddressRefused(
-                f"{self.name} leads to {redacted(host)}, which lies inside of a private network: put that network into "
-                "connect.networks if it is meant."
-            )
-        return good
+                return found
+        return [one for one in found if allowed(one, self.networks)]
+
+    def _refusal(self, host: str) -> AddressRefused:
+        error = AddressRefused(
+            f"{self.name} leads to {redacted(host)}, which lies inside of a private network: put that network into "
+            "connect.networks if it is meant."
+        )
+        self.refused = self.refused or error
+        return error
 
 
 def web_parts(name: str, url: str) -> SplitResult:

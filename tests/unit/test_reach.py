@@ -7,9 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from streamer.decode.reach import Reach, web_parts
 from streamer.errors import AddressRefused, SourceUnreachable
 from streamer.netguard import Address, networks_of
+from streamer.reach import Reach, web_parts
 
 NAMES = {
     "public.test": ["93.184.216.34"],
@@ -57,6 +57,10 @@ def test_a_public_name_that_moves_inside_is_refused() -> None:
     assert rule.addresses("public.test", 80)
     with pytest.raises(AddressRefused):
         rule.addresses("public.test", 80)
+    answers = iter((["93.184.216.34"], ["127.0.0.1"]))
+    rule.check("http://public.test/")
+    with pytest.raises(AddressRefused):
+        rule.check("http://public.test/")
 
 
 def test_another_spelling_of_the_own_address() -> None:
@@ -70,6 +74,62 @@ def test_another_spelling_of_the_own_address() -> None:
 def test_a_name_that_nobody_knows() -> None:
     with pytest.raises(SourceUnreachable, match="nobody knows"):
         reach("cam.test").addresses("no.test", 80)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://public.test/x",
+        "https://cam.test/y",
+        "http://8.8.4.4/",
+        "https://nobody.test/",
+        "http://u:p@8.8.8.8/",
+        "https://public.test/ö",
+    ],
+)
+def test_what_others_look_up_may_be_public_or_the_own_host(url: str) -> None:
+    reach("cam.test").check(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:geheim@inside.test/x?token=geheim",
+        "http://both.test/",  # they may take either
+        "http://mapped.test/",
+        "http://127.0.0.1/",
+        "http://2130706433/",
+        "http://[::1]/",
+        "http://169.254.169.254/latest",
+        "http:///x?token=geheim",
+        "http://[bad/",
+    ],
+)
+def test_what_others_look_up_may_not_lie_inside_and_no_secret_is_told(url: str) -> None:
+    rule = reach("cam.test")
+    rule.check("https://public.test/")
+    before = rule.refused
+    assert before is None
+    with pytest.raises(AddressRefused, match=r"connect\.networks") as refusal:
+        rule.check(url)
+    assert rule.refused is refusal.value
+    assert "geheim" not in str(refusal.value)
+
+
+def test_what_others_asked_for_may_not_lie_inside_itself() -> None:
+    reach("", "192.168.0.0/16").check("http://cam.test/page")
+    for inside in ("http://inside.test/page", "http:///page"):
+        with pytest.raises(AddressRefused):
+            reach("").check(inside)
+
+
+def test_a_source_inside_reaches_its_own_host_and_the_networks_that_are_named() -> None:
+    inside = reach("10.0.0.1", "192.168.0.0/16")
+    inside.check("http://10.0.0.1/video")
+    inside.check("http://cam.test/video")
+    for other in ("http://10.0.0.2/", "http://inside.test/"):
+        with pytest.raises(AddressRefused):
+            inside.check(other)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from streamer.config import ConnectSettings
-from streamer.decode.http_io import Http
+from streamer.http_io import Http
 from streamer.messages import Mode
 from streamer.source import Address, Kind, Source
 
@@ -65,6 +65,16 @@ class Site:
 
 def fixed(body: bytes, status: int = 200, **headers: str) -> Page:
     return lambda request: request.give(body, status, **headers)
+
+
+def ranged(body: bytes) -> Page:
+    """Gives ranges of `body`."""
+
+    def page(request: Request) -> None:
+        first = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        request.give(body[first:], 206, Content_Range=f"bytes {first}-{len(body) - 1}/{len(body)}")
+
+    return page
 
 
 def moved(to: str) -> Page:

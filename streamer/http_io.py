@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin
 
 from streamer.config import ConnectSettings
-from streamer.decode.http_auth import authorization, credentials_of
-from streamer.decode.reach import Reach, web_parts
-from streamer.decode.wire import Aborted, Timed, Wires, left_s
+from streamer.cookies import cookie_header
 from streamer.errors import (
     SourceError,
     SourceExpired,
@@ -27,25 +25,31 @@ from streamer.errors import (
     SourceUnreachable,
     SourceUnsupported,
 )
+from streamer.http_auth import authorization, credentials_of
 from streamer.netguard import networks_of
+from streamer.reach import Reach, web_parts
 from streamer.source import Address, Source, may_expire
+from streamer.wire import Aborted, Timed, Wires, left_s
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_CLOAKED = frozenset(("cookie", "authorization"))
-_OURS = frozenset(("host", "range", "accept-encoding", "connection", "content-length", "transfer-encoding"))
+_OURS = frozenset(("host", "cookie", "range", "accept-encoding", "connection", "content-length", "transfer-encoding"))
+_GONE = frozenset((404, 410))
 _READ_BYTES = 65536
+MAX_PLAYLIST_BYTES = 4 << 20
+"""More is no playlist, and no manifest."""
 
 
 @dataclass(slots=True)
 class Answer:
     """An open answer. `first` is the place of its first byte in the whole, `whole` the size of that, where it is told.
 
-    `url` is where it came from after redirects. Used by one thread.
+    `url` is where it came from after redirects, `tag` its `ETag`. Used by one thread.
     """
 
     url: str
     status: int
     kind: str
+    tag: str
     first: int
     whole: int | None
     _name: str
@@ -74,8 +78,8 @@ class Http:
     """The web as one source may see it. One thread asks, any may `abort`.
 
     Every connection goes to an address that `Reach` has allowed; of a guarded address not even its own host is allowed
-    for its own sake. Headers of the address go along, and credentials and
-    cookies to its own host only.
+    for its own sake. Headers of the address go along, each cookie where it is for, and credentials to its own host
+    only, and never without TLS where the address has it.
     """
 
     def __init__(self, source: Source, address: Address, connect: ConnectSettings, reach: Reach | None = None) -> None:
@@ -84,9 +88,10 @@ class Http:
         self.wires = Wires()
         own = "" if address.guarded else web_host(source.url) or web_host(address.url)
         self._reach = reach or Reach(source.name, own, networks_of(connect.networks))
-        self._home = web_host(address.url)
+        self._home = web_parts(self.name, address.url)
+        self._cookies = address.cookies
         self._expires = may_expire(source, address)
-        self._credentials = credentials_of(web_parts(self.name, address.url))
+        self._credentials = credentials_of(self._home)
         self._headers = [(key, value) for key, value in address.headers if key.lower() not in _OURS]
         self._challenges: list[str] = []
         self._tls: ssl.SSLContext | None = None
@@ -119,7 +124,8 @@ class Http:
                 raise
             begin, whole = _extent(response)
             kind = response.headers.get_content_type()
-            return Answer(url, response.status, kind, begin, whole, self.name, wire, response)
+            tag = response.headers.get("ETag") or ""
+            return Answer(url, response.status, kind, tag, begin, whole, self.name, wire, response)
         raise SourceUnreachable(
             f"{self.name} leads on from one address to the next, more than {self.connect.max_redirects} times: "
             "check the address."
@@ -159,7 +165,7 @@ class Http:
         own = self._is_home(parts)
         nonce = secrets.token_hex(8)
         for attempt in (0, 1):
-            headers = self._headers_for(own, first, last)
+            headers = self._headers_for(parts, own, first, last)
             if own and self._credentials and self._challenges:
                 told = authorization(self._challenges, "GET", _target(parts), self._credentials, nonce)
                 if told is not None:
@@ -223,14 +229,17 @@ class Http:
         return secured
 
     def _is_home(self, parts: SplitResult) -> bool:
-        return (parts.hostname or "").lower() == self._home
+        home = self._home
+        return parts.hostname == home.hostname and (parts.scheme == "https" or home.scheme != "https")
 
-    def _headers_for(self, own: bool, first: int | None, last: int | None) -> dict[str, str]:
+    def _headers_for(self, parts: SplitResult, own: bool, first: int | None, last: int | None) -> dict[str, str]:
         headers = {"User-Agent": "Mozilla/5.0 (compatible; streamer)", "Accept": "*/*"}
         for key, value in self._headers:
-            if own or key.lower() not in _CLOAKED:
+            if own or key.lower() != "authorization":
                 headers = {name: text for name, text in headers.items() if name.lower() != key.lower()}
                 headers[key] = value
+        if (cookies := cookie_header(self._cookies, parts, time.time())) is not None:
+            headers["Cookie"] = cookies
         if first is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
         return headers | {"Accept-Encoding": "identity", "Connection": "close"}
@@ -238,13 +247,18 @@ class Http:
     def _refusal(self, status: int, after: bool) -> SourceError:
         if status == 403 and self._expires:
             return SourceExpired(f"{self.name}: the address of its video works no longer: it is found anew.")
-        if status in (401, 403, 407):
-            return SourceUnauthorized(
-                f"{self.name} was refused by its server ({status}): check the user name, the password and the rights."
-            )
-        if status in (404, 410) and not after:
-            return SourceMissing(f"{self.name} does not exist ({status}): check the address.")
-        return SourceUnreachable(f"{self.name}: its server answers with status {status}: check it, then try again.")
+        if status in _GONE and after:
+            return SourceUnreachable(f"{self.name} is not there now (answered {status}): it is tried again.")
+        return for_status(status, self.name)
+
+
+def for_status(status: int, name: str, credentials: str = "other credentials") -> SourceError:
+    """The error of a source whose server answered with `status`; `credentials` is what may let it in."""
+    if status in _GONE:
+        return SourceMissing(f"{name} does not exist (answered {status}): check the address.")
+    if status in (401, 403, 407, 451):
+        return SourceUnauthorized(f"{name} was refused by its server (answered {status}): give it {credentials}.")
+    return SourceUnreachable(f"{name}: its server answered {status}: check it, then try again.")
 
 
 def web_host(url: str) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streamer.bench.document import fleet, gates, hostile, isolation, live, throughput, tracking, trained
+from streamer.bench.document import (
+    fleet,
+    gates,
+    hostile,
+    isolation,
+    latency,
+    live,
+    startup,
+    streams,
+    throughput,
+    tracking,
+    trained,
+)
 from streamer.bench.document.markdown import Result
 
 
@@ -26,6 +38,11 @@ BLOCKS: Mapping[str, Block] = {
     "throughput parts": of("throughput", throughput.parts),
     "throughput whole": of("throughput", throughput.whole),
     "throughput stages": of("throughput", throughput.stages),
+    "streams": of("streams", streams.whole),
+    "streams trials": of("streams", streams.trials),
+    "latency": of("latency", latency.whole),
+    "latency stages": of("latency", latency.stages),
+    "startup": of("startup", startup.models),
     "tracking": of("tracking", tracking.scenes),
     "gates": of("gates", gates.clips),
     "hostile": of("hostile", hostile.ends),
@@ -44,6 +61,9 @@ BLOCKS: Mapping[str, Block] = {
 
 CHARTS: Mapping[str, Callable[[Result], str]] = {
     "throughput": throughput.chart,
+    "streams": streams.chart,
+    "latency": latency.chart,
+    "startup": startup.chart,
     "tracking": tracking.chart,
     "gates": gates.chart,
     "hostile": hostile.chart,

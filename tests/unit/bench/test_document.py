@@ -105,7 +105,43 @@ ISOLATION = result(
         for name in ("alone", "crowded", "alone_again")
     },
 )
-MADE_UP = {one["bench"]: one for one in (TRACKING, FLAPS, PAGE, SOAK, ISOLATION)}
+LATENCY_S = {"p50": 0.04, "p95": 0.08, "p99": 0.1, "max": 0.2, "n": 99}
+LATENCY = result(
+    "latency",
+    streams=4,
+    fps=30,
+    linger_s=0.05,
+    allowed_s=0.15,
+    buses={
+        bus: {
+            "latency_s": LATENCY_S, "stages_s": {"queue": LATENCY_S, "linger": {}}, "p99_s_each": [0.1, 0.2],
+            "missing_share": 0.0005, "cpu_s_per_frame": 0.007, "frames_per_batch": 1.5,
+        }
+        for bus in ("sqlite", "kafka")
+    },
+)  # fmt: skip
+TRIAL = {
+    "held": True, "missing_share": 0.0, "dropped": {}, "latency_s": LATENCY_S, "frames_per_batch": 1.5,
+    "cpu_s_per_frame": 0.007,
+}  # fmt: skip
+NOT_HELD = {**TRIAL, "held": False, "missing_share": 0.25, "dropped": {"queue_full": 1200}, "latency_s": {}}
+STREAMS = result(
+    "streams",
+    clip={"name": "clip.mp4", "height_px": 360, "fps": 30},
+    goal=0.8,
+    median={"held": 9, "bound_streams": 10.5, "share_of_bound": 0.857, "bound_of_all_parts": 10.1},
+    rounds=[
+        {"held": 9, "bound_streams": 10.5, "trials": [{**TRIAL, "streams": 9}, {**NOT_HELD, "streams": 10}]},
+        {"held": 0, "bound_streams": 10.4, "trials": [{**NOT_HELD, "streams": 1}]},
+    ],
+)
+STARTUP = result(
+    "startup",
+    goal_s=2.0,
+    models={"face-api": {"models opened": 0.5, "first record": 0.7, "total": 1.2}},
+    starts={"face-api": [{"total": 1.2}, {"total": 1.3}]},
+)
+MADE_UP = {one["bench"]: one for one in (TRACKING, FLAPS, PAGE, SOAK, ISOLATION, LATENCY, STREAMS, STARTUP)}
 MARKED = "before\n\n<!-- begin tracking -->\nold\n<!-- end tracking -->\n\nafter\n"
 
 
@@ -168,6 +204,16 @@ def test_verdicts_that_are_bad_show() -> None:
     assert "| kill | 2 | 1.00, p95 2.00, longest 3.00 |" in text
     assert "too short to say" in known.tables(SOAK)
     assert Growth().figures() == SOAK["child"]
+
+
+def test_live_load_in_tables() -> None:
+    assert "| 360p30 | 9 (9, 0) | 10.5 (10.5, 10.4) | 0.86 | 0.80 | 10.1 | 40 / 100 | 1.50 | 7.00 |" in known.tables(
+        STREAMS
+    )
+    assert "| 10 | no | 25.00 % | queue full 1,200 | | | 1.50 | 7.00 |" in known.tables(STREAMS)
+    assert "| sqlite, 4 streams at 30 frames/s | 40.0 | 80.0 | 100.0 (100, 200) | 0.05 % |" in known.tables(LATENCY)
+    assert "| linger (linger is 50 ms) | / / | / / |" in known.tables(LATENCY)
+    assert "| face-api | 0.50 | 0.70 | 1.20 (1.20, 1.30) |" in known.tables(STARTUP)
 
 
 def test_a_folder_is_read_by_its_names(tmp_path: Path) -> None:

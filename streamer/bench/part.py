@@ -93,9 +93,10 @@ def _detect(pictures: list[Picture], detector: Detector, batch: int) -> Iterator
     shape = detector.prepare(pictures[0].width, pictures[0].height)
     images = [picture.letterbox(*shape, "rgb")[0] for picture in pictures]
     while True:
-        for at in range(0, len(images) - batch + 1, batch):
-            detector.search(shape, images[at : at + batch])
-            yield batch
+        for at in range(0, max(1, len(images) - batch + 1), batch):
+            chosen = images[at : at + batch]
+            detector.search(shape, chosen)
+            yield len(chosen)
 
 
 def _refine(pictures: list[Picture], found: list[Detections], refiner: Refiner, batch: int) -> Iterator[int]:

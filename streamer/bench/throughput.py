@@ -59,7 +59,7 @@ def run(
         parts_there = [name for name in PARTS if shares[name] > 0]
         for number in range(repeats):
             tell(f"round {number + 1} of {repeats}: parts alone")
-            parts = {name: _best_batch(name, looped, config, part_s) for name in parts_there}
+            parts = {name: best_batch(name, looped, config, part_s) for name in parts_there}
             tell(f"round {number + 1} of {repeats}: {n_files} files at once, then one")
             many = _whole(folder, looped, config, n_files, number)
             one = _whole(folder, looped, config, 1, number)
@@ -105,7 +105,8 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[str, Any]:
+def best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[str, Any]:
+    """A part alone on every core, at the batch at which it costs the least CPU a frame."""
     found = [_part(name, clip, config, part_s, batch) for batch in BATCHED.get(name, (1,))]
     return min(found, key=lambda one: one["cpu_s_per_frame"])
 

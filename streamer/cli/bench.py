@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import click
 
 from streamer.cli.bench_common import clips_of, give, sample, tell
+from streamer.cli.bench_document import document
 from streamer.cli.bench_live import live
+from streamer.cli.bench_load import latency, startup, streams
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
 from streamer.config import Config
@@ -25,7 +26,11 @@ def bench() -> None:
     """Measure this machine with this software."""
 
 
+bench.add_command(document)
 bench.add_command(live)
+bench.add_command(streams)
+bench.add_command(latency)
+bench.add_command(startup)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench throughput --clip face.mp4 --out bench-output")
@@ -83,7 +88,7 @@ def tracking(n_scenes: int, seed: int, folder: Path | None, as_json: bool) -> No
     from streamer.bench import tracking as program
 
     result = program.run(seed=seed, n_scenes=n_scenes)
-    give(result, json.dumps(result, indent=2), folder, as_json)
+    give(result, None, folder, as_json)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench gates --clip face.mp4 --out bench-output")
@@ -277,7 +282,7 @@ def fleet(
         url = bus or (broker.url if broker else "")
         ground = Ground(url, Path(place), clip.resolve(), broker, tell)
         result = program.run(scenario, ground, arguments)
-    give(result, json.dumps(result, indent=2), folder, as_json)
+    give(result, None, folder, as_json)
     return 0 if result["good"] else 1
 
 

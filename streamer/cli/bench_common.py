@@ -36,9 +36,16 @@ def tell(text: str) -> None:
     click.echo(text, err=True)
 
 
-def give(result: dict[str, Any], text: str, folder: Path | None, as_json: bool) -> None:
-    """Print the result, as JSON or as `text`, and write it to `folder`."""
-    click.echo(json.dumps(result) if as_json else text)
+def give(result: dict[str, Any], text: str | None, folder: Path | None, as_json: bool) -> None:
+    """Print the result, as JSON or as `text` (None: as its tables), and write it to `folder`, with its picture."""
+    from streamer.bench.document import fill, known
+
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        click.echo(known.tables(result) if text is None else text)
     if folder is not None:
         path = folder_for_output(folder) / f"{result['bench']}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        for name, picture in fill.pictures({result["bench"]: result}).items():
+            (folder / name).write_text(picture, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -64,5 +63,5 @@ def live(
     clip = video or sample()
     with tempfile.TemporaryDirectory(prefix="affect-streamer-live-") as place:
         result = program.run(scenario, Path(place), clip.resolve(), arguments, tell)
-    give(result, json.dumps(result, indent=2), folder, as_json)
+    give(result, None, folder, as_json)
     return 0 if result["good"] else 1

@@ -52,6 +52,11 @@ class RtspCamera:
         return f"rtsp://{user}127.0.0.1:{self.port}/camera"
 
     @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._program.process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process lives."""
         return self._program.running

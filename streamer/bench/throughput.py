@@ -6,11 +6,7 @@ with all cores loaded, detect and embed at their best batch. efficiency = whole 
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +16,10 @@ import msgspec
 
 from streamer import machine
 from streamer.bench.clips import loop_clip
+from streamer.bench.loaded import on_every_core
 from streamer.bench.record import header
 from streamer.bench.whole import run_copies
 from streamer.config import Config
-from streamer.errors import StreamerError
 
 BATCHED = {"detect": (1, 4, 8), "embed": (1, 4, 8)}
 PARTS = ("decode", "resize", "detect", "align", "embed")
@@ -87,21 +83,8 @@ def _best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[st
 
 def _part(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
     """CPU seconds per frame with one such process on every core."""
-    command = [sys.executable, "-m", "streamer.bench.part", name, str(clip), "--seconds", str(part_s)]
-    command += ["--batch", str(batch), "--config", msgspec.json.encode(config).decode()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for _ in range(machine.n_cores())
-    ]
-    answers = []
-    for process in processes:
-        out, err = process.communicate()
-        if process.returncode != 0:
-            raise StreamerError(
-                f"measuring {name} failed: {err.strip().splitlines()[-1] if err.strip() else 'no reason'}"
-            )
-        answers.append(json.loads(out))
+    arguments = [name, str(clip), "--seconds", str(part_s), "--batch", str(batch)]
+    answers = on_every_core("streamer.bench.part", [*arguments, "--config", msgspec.json.encode(config).decode()], name)
     frames = sum(answer["frames"] for answer in answers)
     cpu_s = sum(answer["cpu_s"] for answer in answers)
     wall_s = max(answer["wall_s"] for answer in answers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import Config
 from streamer.errors import StreamerError
+from streamer.messages import Mode
 from streamer.sources import parse_all
 from streamer.worker.children import Children
 from streamer.worker.supervisor import RunOutcome, Supervisor
@@ -40,13 +42,20 @@ def run_copies(folder: Path, clip: Path, config: Config, n_files: int, number: i
     }
 
 
-def run_files(names: list[Path], config: Config, database: Path, children: Children | None = None) -> RunOutcome:
-    """Archive runs of these files, their records in `database`. Raises `StreamerError` unless all are done."""
+def run_files(
+    names: Sequence[Path],
+    config: Config,
+    database: Path,
+    *,
+    mode: Mode = "archive",
+    children: Children | None = None,
+) -> RunOutcome:
+    """One run of these files, their records in `database`. Raises `StreamerError` unless all are done."""
     chosen = msgspec.structs.replace(config, bus=f"sqlite:///{database}")
     bus = open_bus(chosen.bus)
     try:
         bus.ensure_topics(topics(chosen.topics).all())
-        sources = parse_all([str(name) for name in names], "archive")
+        sources = parse_all([str(name) for name in names], mode)
         outcome = Supervisor(chosen, sources, bus, children=children).run()
     finally:
         bus.close()

@@ -11,6 +11,7 @@ from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import config_option, folder_for_output, json_option, settings
 from streamer.config import Config
 from streamer.errors import UsageError
+from streamer.messages import Mode
 
 _COUNT = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
@@ -93,3 +94,70 @@ def peers(
     plan = program.Plan(names or _PEERS, n_files, duration_s, repeats, resnet50, resnet50_precision)
     result = program.run(clip or sample(), clips, config, plan, tell)
     give(result, table(result), folder, as_json)
+
+
+@click.command(epilog="\b\nExample:\n  streamer bench state --out bench-output")
+@click.option("--repeats", type=_COUNT, default=9, show_default=True, help="Chunks of each; the median is given.")
+@click.option(
+    "--observations", "n_observations", type=_COUNT, default=1000, show_default=True, help="How many a chunk has."
+)
+@click.option(
+    "--before", "n_before", type=_COUNT, default=50_000, show_default=True, help="How many an old track has had."
+)
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write state.json here.")
+@json_option
+def state(repeats: int, n_observations: int, n_before: int, folder: Path | None, as_json: bool) -> None:
+    """CPU of STAT and of the recurrent head an observation, whether it stays flat, and the size of snapshots."""
+    from streamer.bench import state as program
+
+    if folder is not None:
+        folder_for_output(folder)
+    result = program.run(repeats=repeats, n_observations=n_observations, n_before=n_before, tell=tell)
+    give(result, program.table(result), folder, as_json)
+
+
+@click.command(epilog="\b\nExample:\n  streamer bench batching --clip face.mp4 --streams 16 --out bench-output")
+@click.option("--clip", type=click.Path(path_type=Path), help="A video with a face.  [default: the sample clip]")
+@click.option("--streams", "n_streams", type=_COUNT, default=16, show_default=True, help="How many streams.")
+@click.option("--children", type=_COUNT, default=1, show_default=True, help="Processes that share the streams.")
+@click.option(
+    "--mode",
+    type=click.Choice(["archive", "live"]),
+    default="archive",
+    show_default=True,
+    help="As fast as it goes, or at the pace of the clip.",
+)
+@click.option(
+    "--seconds", "duration_s", type=_SECONDS, default=20.0, show_default=True, help="Length the clip is looped to."
+)
+@click.option(
+    "--part-seconds", "part_s", type=_SECONDS, default=3.0, show_default=True, help="How long the engine is measured."
+)
+@click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; medians are given.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write batching.json here.")
+@config_option
+@json_option
+def batching(
+    clip: Path | None,
+    n_streams: int,
+    children: int,
+    mode: Mode,
+    duration_s: float,
+    part_s: float,
+    repeats: int,
+    folder: Path | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
+    """CPU of a crop in the engine alone, as a share of what it takes with many streams, and how full batches are."""
+    from streamer.bench import batching as program
+
+    config = settings(config_path)
+    if folder is not None:
+        folder_for_output(folder)
+    if clip is not None and not clip.is_file():
+        raise UsageError(f"there is no clip {clip}")
+    ensure_models(config, offline=False, quiet=as_json)
+    plan = program.Plan(n_streams, children, duration_s, part_s, repeats, mode)
+    result = program.run(clip or sample(), config, plan, tell)
+    give(result, program.table(result), folder, as_json)

@@ -21,7 +21,7 @@ def faces_of(clips: Sequence[Path], config: Config, database: Path) -> list[tupl
     Labels are the network's own of the frame, before time is taken into account, since no peer looks back; a face that
     is called of low quality has none.
     """
-    run_files(list(clips), config, database)
+    run_files(clips, config, database)
     seen: dict[str, list[Observation]] = {}
     url = f"sqlite:///{database}"
     with AffectConsumer(url, ("observations",), prefix=config.topics.prefix, follow=False) as consumer:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from streamer.cli.bench_common import give, sample, tell
-from streamer.cli.bench_cost import batching, peers, state
+from streamer.cli.bench_cost import batching, memory, peers, state
 from streamer.cli.bench_live import live
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
@@ -27,7 +27,7 @@ def bench() -> None:
 
 
 bench.add_command(live)
-for command in (batching, peers, state):
+for command in (batching, memory, peers, state):
     bench.add_command(command)
 
 

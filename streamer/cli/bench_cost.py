@@ -161,3 +161,53 @@ def batching(
     plan = program.Plan(n_streams, children, duration_s, part_s, repeats, mode)
     result = program.run(clip or sample(), config, plan, tell)
     give(result, program.table(result), folder, as_json)
+
+
+@click.command(epilog="\b\nExample:\n  streamer bench memory --frames 108000 --out bench-output")
+@click.option("--clip", type=click.Path(path_type=Path), help="A video with a face.  [default: the sample clip]")
+@click.option(
+    "--streams",
+    type=_COUNT,
+    multiple=True,
+    help="Look at so many streams; may be given again.  [default: 1, 2, 4, 8 and 16]",
+)
+@click.option("--fps", type=_SECONDS, default=5.0, show_default=True, help="Frames a second analysed of each.")
+@click.option(
+    "--settle-s",
+    type=_SECONDS,
+    default=10.0,
+    show_default=True,
+    help="Seconds until a look at memory, and how long.",
+)
+@click.option(
+    "--frames",
+    type=_COUNT,
+    default=108_000,
+    show_default=True,
+    help="Frames at speed; as given, an hour of video.",
+)
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write memory.json here.")
+@json_option
+def memory(
+    clip: Path | None,
+    streams: tuple[int, ...],
+    fps: float,
+    settle_s: float,
+    frames: int,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """Resident memory of a worker: idle, for each stream more, and over many frames: 1 where it grows."""
+    from streamer.bench import memory as program
+
+    if len(streams) == 1:
+        raise UsageError("name two numbers of --streams at least: one more is what is asked for")
+    if folder is not None:
+        folder_for_output(folder)
+    if clip is not None and not clip.is_file():
+        raise UsageError(f"there is no clip {clip}")
+    ensure_models(Config(), offline=False, quiet=as_json)
+    plan = program.Plan(streams or (1, 2, 4, 8, 16), fps, settle_s, frames)
+    result = program.run(clip or sample(), Config(), plan, tell)
+    give(result, program.table(result), folder, as_json)
+    return 0 if result["at_speed"]["flat"] else 1

@@ -74,12 +74,12 @@ def run(clip: Path, config: Config, plan: Plan, tell: Tell = lambda _: None) -> 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
     streams, long = result["streams"], result["at_speed"]
-    each = ", ".join(f"{n:g}: {mb:.0f}" for n, mb in streams["points"])
+    by_n = ", ".join(f"{n:g}: {mb:.0f}" for n, mb in streams["points"])
     return "\n".join(
         (
             f"{result['clip']['name']}, {result['machine']['cpu']}, MB of resident memory",
             f"  no streams        {result['base_mb']:7.1f}, of which the supervisor {result['supervisor_mb']:.1f}",
-            f"  each stream more  {streams['slope_mb']:7.2f}, beside {streams['beside_mb']:.1f} of the process ({each})",
+            f"  a stream more     {streams['slope_mb']:7.2f}, on {streams['beside_mb']:.1f} of the process ({by_n})",
             f"  {long['frames']} frames   {long['slope_kb_per_1000_frames']:7.1f} kB more every 1,000 frames; "
             f"{long['early_mb']:.1f} early, {long['late_mb']:.1f} late: {'flat' if long['flat'] else 'it grows'}",
         )

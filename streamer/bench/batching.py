@@ -37,6 +37,7 @@ class Plan:
     """`n_streams` streams of a clip looped to `duration_s` in `n_children` processes, `repeats` times.
 
     `archive`: as fast as it goes. `live`: at the pace of the clip, so that batches are as full as the load makes them.
+    The engine alone is tried with `batches`.
     """
 
     n_streams: int = 16
@@ -45,6 +46,7 @@ class Plan:
     part_s: float = 3.0
     repeats: int = 3
     mode: Mode = "archive"
+    batches: tuple[int, ...] = BATCHES
 
 
 def run(clip: Path, config: Config, plan: Plan, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def run(clip: Path, config: Config, plan: Plan, tell: Callable[[str], None] = la
         reached_s = loop_clip(clip, looped, plan.duration_s)
         for number in range(plan.repeats):
             tell(f"round {number + 1} of {plan.repeats}: the engine alone")
-            alone = _alone(looped, config, plan.part_s)
+            alone = _alone(looped, config, plan)
             tell(f"round {number + 1} of {plan.repeats}: {plan.n_streams} streams")
             inside = _inside(folder / str(number), looped, config, plan)
             rounds.append({"alone": alone, "inside": inside, **compared(alone, inside)})
@@ -107,8 +109,9 @@ def compared(alone: Mapping[str, float], inside: Mapping[str, Mapping[str, float
     }
 
 
-def _alone(clip: Path, config: Config, part_s: float) -> dict[str, float]:
-    return min((_alone_at(batch, clip, config, part_s) for batch in BATCHES), key=lambda one: one["cpu_s_per_crop"])
+def _alone(clip: Path, config: Config, plan: Plan) -> dict[str, float]:
+    tried = [_alone_at(batch, clip, config, plan.part_s) for batch in plan.batches]
+    return min(tried, key=lambda one: one["cpu_s_per_crop"])
 
 
 def _alone_at(batch: int, clip: Path, config: Config, part_s: float) -> dict[str, float]:

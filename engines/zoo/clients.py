@@ -98,16 +98,16 @@ def _tar_member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def throw_away_environment(folder: Path, requirement: str) -> Path:
-    """A new environment in `folder` with one package in it; gives its folder of programs."""
+def throw_away_environment(folder: Path, *requirements: str) -> Path:
+    """A new environment in `folder` with these packages in it; gives its folder of programs. Raises `ClientFailed`."""
     python = folder / "bin" / "python"
     folder.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("uv"):
         _run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder)], folder.parent)
-        _run(["uv", "pip", "install", "--quiet", "--python", str(python), requirement], folder.parent)
+        _run(["uv", "pip", "install", "--quiet", "--python", str(python), *requirements], folder.parent)
     else:
         _run([sys.executable, "-m", "venv", str(folder)], folder.parent)
-        _run([str(python), "-m", "pip", "install", "--quiet", "--no-input", requirement], folder.parent)
+        _run([str(python), "-m", "pip", "install", "--quiet", "--no-input", *requirements], folder.parent)
     return folder / "bin"
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from streamer.bench.pairing import same_faces
 from streamer.clock import SystemClock
 from streamer.config import Config, DetectSettings
 from streamer.decode import open_source
-from streamer.faces.boxes import iou_matrix
 from streamer.faces.detect import Detected, Detector, Shape
 from streamer.faces.embed import Embedded, Embedder
 from streamer.faces.track import Tracker
@@ -155,20 +156,11 @@ def compare(every: Iterable[tuple[int, list[Observation]]], saving: dict[int, li
 
 def paired(a: Sequence[Observation], b: Sequence[Observation]) -> list[tuple[Observation, Observation]]:
     """Faces of one frame whose boxes overlap, best first."""
-    if not a or not b:
-        return []
-    overlap = iou_matrix(_boxes(a), _boxes(b))
-    pairs: list[tuple[Observation, Observation]] = []
-    while overlap.max() >= MIN_IOU:
-        i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        pairs.append((a[int(i)], b[int(j)]))
-        overlap[i, :] = overlap[:, j] = 0.0
-    return pairs
+    return [(a[i], b[j]) for i, j in same_faces(_boxes(a), _boxes(b), MIN_IOU)]
 
 
-def _boxes(seen: Sequence[Observation]) -> np.ndarray:
-    boxes = np.array([one.box_xywh for one in seen], np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+def _boxes(seen: Sequence[Observation]) -> NDArray[np.float64]:
+    return np.array([one.box_xywh for one in seen], np.float64).reshape(-1, 4)
 
 
 def ratio(part: int, whole: int) -> float | None:

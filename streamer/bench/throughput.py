@@ -8,12 +8,7 @@ Start-up is reported apart.
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,17 +18,15 @@ import msgspec
 
 from streamer import machine
 from streamer.bench.clips import loop_clip
+from streamer.bench.loaded import on_every_core
 from streamer.bench.part import PARTS
 from streamer.bench.record import header
-from streamer.bus.open import open_bus
-from streamer.bus.topics import topics
+from streamer.bench.whole import run_copies
 from streamer.clock import SystemClock
 from streamer.config import Config
 from streamer.decode import open_source
-from streamer.errors import StreamerError
 from streamer.faces.chains import place_of
 from streamer.sources import parse_all
-from streamer.worker.supervisor import Supervisor
 
 BATCHED = {"detect": (1, 4, 8), "refine": (1, 4, 8), "embed": (1, 4, 8)}
 
@@ -61,8 +54,8 @@ def run(
             tell(f"round {number + 1} of {repeats}: parts alone")
             parts = {name: best_batch(name, looped, config, part_s) for name in parts_there}
             tell(f"round {number + 1} of {repeats}: {n_files} files at once, then one")
-            many = _whole(folder, looped, config, n_files, number)
-            one = _whole(folder, looped, config, 1, number)
+            many = run_copies(folder, looped, config, n_files, number)
+            one = run_copies(folder, looped, config, 1, number)
             bound = machine.n_cores() / sum(shares[name] * part["cpu_s_per_frame"] for name, part in parts.items())
             rounds.append({"parts": parts, "bound_fps": bound, "many": many, "one": one})
     return {
@@ -113,56 +106,12 @@ def best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[str
 
 def _part(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
     """CPU seconds per frame with one such process on every core."""
-    command = [sys.executable, "-m", "streamer.bench.part", name, str(clip), "--seconds", str(part_s)]
-    command += ["--batch", str(batch), "--config", msgspec.json.encode(config).decode()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for _ in range(machine.n_cores())
-    ]
-    answers = []
-    for process in processes:
-        out, err = process.communicate()
-        if process.returncode != 0:
-            raise StreamerError(
-                f"measuring {name} failed: {err.strip().splitlines()[-1] if err.strip() else 'no reason'}"
-            )
-        answers.append(json.loads(out))
+    arguments = [name, str(clip), "--seconds", str(part_s), "--batch", str(batch)]
+    answers = on_every_core("streamer.bench.part", [*arguments, "--config", msgspec.json.encode(config).decode()], name)
     frames = sum(answer["frames"] for answer in answers)
     cpu_s = sum(answer["cpu_s"] for answer in answers)
     wall_s = max(answer["wall_s"] for answer in answers)
     return {"batch": batch, "cpu_s_per_frame": cpu_s / frames, "fps_all_cores": frames / wall_s}
-
-
-def _whole(folder: Path, clip: Path, config: Config, n_files: int, number: int) -> dict[str, Any]:
-    """`n_files` names of one file through the whole product, into a fresh embedded bus."""
-    names = [folder / f"{number}-{n_files}-{k}{clip.suffix}" for k in range(n_files)]
-    for name in names:
-        name.hardlink_to(clip)
-    database = folder / f"{number}-{n_files}.db"
-    chosen = msgspec.structs.replace(config, bus=f"sqlite:///{database}")
-    bus = open_bus(chosen.bus)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    try:
-        bus.ensure_topics(topics(chosen.topics).all())
-        outcome = Supervisor(chosen, parse_all([str(name) for name in names], "archive"), bus).run()
-    finally:
-        bus.close()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if outcome.fatal is not None or any(result.state != "done" for result in outcome.results):
-        raise StreamerError(f"the whole run failed: {outcome.fatal or outcome.results}")
-    frames = sum(result.analysed for result in outcome.results)
-    loaded_s = outcome.loaded_s or 0.0
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "frames": frames,
-        "fps": frames / (outcome.wall_s - loaded_s),
-        "cpu_s_per_frame": cpu_s / frames,
-        "loaded_s": loaded_s,
-        "first_record_s": outcome.first_record_s or 0.0,
-        "stage_ms_per_frame": {k: 1000 * v / frames for k, v in sorted(outcome.stage_s.items())},
-        "database_bytes_per_frame": database.stat().st_size / frames,
-    }
 
 
 def _medians(rounds: list[dict[str, Any]]) -> dict[str, Any]:

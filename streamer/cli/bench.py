@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from streamer.cli.bench_common import clips_of, give, sample, tell
+from streamer.cli.bench_cost import batching, memory, peers, state
 from streamer.cli.bench_document import document
 from streamer.cli.bench_live import live
 from streamer.cli.bench_load import latency, startup, streams
@@ -26,11 +27,8 @@ def bench() -> None:
     """Measure this machine with this software."""
 
 
-bench.add_command(document)
-bench.add_command(live)
-bench.add_command(streams)
-bench.add_command(latency)
-bench.add_command(startup)
+for command in (batching, document, latency, live, memory, peers, startup, state, streams):
+    bench.add_command(command)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench throughput --clip face.mp4 --out bench-output")

@@ -106,6 +106,10 @@ class WorkerProcess:
                 continue
         return Footprint(rss, threads, handles)
 
+    def supervisor_rss_bytes(self) -> int:
+        """Resident memory of the supervisor alone."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
     def said(self, n_characters: int = 3000) -> str:
         """The end of its log."""
         return self.log.read_text(encoding="utf-8", errors="replace")[-n_characters:]

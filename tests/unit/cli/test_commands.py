@@ -109,6 +109,13 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "throughput", "--seconds", "0"], "--seconds"),
         (["bench", "throughput", "--clip", "absent.mp4"], "absent.mp4"),
         (["bench", "tracking", "--scenes", "0"], "--scenes"),
+        (["bench", "peers", "--peer", "nobody"], "--peer"),
+        (["bench", "peers", "--judge", "absent.mp4"], "absent.mp4"),
+        (["bench", "peers", "--resnet50", "absent"], "absent"),
+        (["bench", "batching", "--clip", "absent.mp4"], "absent.mp4"),
+        (["bench", "memory", "--streams", "4"], "--streams"),
+        (["bench", "memory", "--clip", "absent.mp4"], "absent.mp4"),
+        (["bench", "state", "--observations", "0"], "--observations"),
     ],
 )
 def test_wrong_use_is_2_and_one_sentence(
@@ -155,6 +162,10 @@ def test_output_that_cannot_be_written_is_wrong_use(
     for arguments in (
         ["bench", "tracking", "--scenes", "1", "--out", below],
         ["bench", "throughput", "--out", below],
+        ["bench", "peers", "--out", below],
+        ["bench", "state", "--out", below],
+        ["bench", "batching", "--out", below],
+        ["bench", "memory", "--out", below],
         ["demo", "--out", below],
         ["export", "--out", below, "--bus", database],
         ["report", "--out", below, "--bus", database],

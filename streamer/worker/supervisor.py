@@ -42,6 +42,8 @@ from streamer.worker.sentences import Sentences
 from streamer.worker.signals import signals_to
 from streamer.worker.streams import StageTotals, StreamView
 
+MOST_HANDS = 6
+"""With more of them, what a child does alone (decoding, following faces, records) takes longest."""
 SHOW_INTERVAL_S = 0.25
 MAINTENANCE_INTERVAL_S = 10.0
 KILLED_WITHIN_S = 10.0
@@ -111,14 +113,16 @@ class Supervisor:
         self._taken_out: list[SourceResult] = []
         n_processes = config.worker.children or n_cores()
         n_children = n_processes if controlled else max(1, min(n_processes, len(self._streams)))
-        alone = not controlled and all(source.mode == "archive" for source in sources)
+        spare = n_processes // n_children - 1
+        # Files alone: what is live may not wait for a batch of that length. A GPU is shared by all children already.
+        has_hands = not controlled and config.models.device != "cuda" and all(one.mode == "archive" for one in sources)
         self._crew = Crew(
             config,
             self._children,
             self._clock,
             self,
             n_children=n_children,
-            hands=n_processes // n_children - 1 if alone else 0,
+            hands=min(MOST_HANDS, spare) if has_hands else 0,
             live_run=self._live_run,
             run=run,
             cache=cache,

@@ -11,8 +11,13 @@ GOALS = {"many": 0.80, "one": 0.60}
 def parts(result: Result) -> str:
     """Each part alone."""
     found = result["median"]["parts"]
-    head = ("part", "ms CPU a frame", "best batch")
-    return table(head, [(name, ms(one["cpu_s_per_frame"], 2), str(one["batch"])) for name, one in found.items()])
+    shares = result.get("search", {}).get("shares", {})
+    head = ("part", "ms CPU a frame", "best batch", "share of the frames")
+    rows = [
+        (name, ms(one["cpu_s_per_frame"], 2), str(one["batch"]), number(shares.get(name, 1.0), 2))
+        for name, one in found.items()
+    ]
+    return table(head, rows)
 
 
 def whole(result: Result) -> str:

@@ -502,3 +502,18 @@ def test_the_configuration_children_get_holds_no_addresses(rig: MakeRig) -> None
         Config(), bus=start.config.bus, checkpoint=start.config.checkpoint, worker=start.config.worker
     )
     assert start.config.sources == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "mode", "cores", "hands"),
+    [("a", "archive", 1, 0), ("a", "archive", 4, 3), ("ab", "archive", 5, 1), ("abc", "archive", 2, 0),
+     ("a", "archive", 64, 6), ("a", "live", 4, 0)],
+)  # fmt: skip
+def test_cores_that_no_file_has_are_hands_of_the_children(
+    rig: MakeRig, names: str, mode: str, cores: int, hands: int
+) -> None:
+    one = rig(names, good, mode=mode, children=cores)
+    one.run()
+    starts = [message for _, message in one.children.told if isinstance(message, Start)]
+    assert starts
+    assert {start.hands for start in starts} == {hands}

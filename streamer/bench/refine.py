@@ -6,6 +6,7 @@ Clip by clip, in turn with `detect.interval_s` 0 and as configured: see `streame
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 
 from streamer.bench.passes import Pass, compare, paired, through
 from streamer.bench.record import header
+from streamer.bench.rendered import MOVES, rendered
 from streamer.config import Config
 from streamer.errors import UsageError
 from streamer.messages import Observation
@@ -24,8 +26,11 @@ GOAL_NEW_FACE_S = 0.25
 Tell = Callable[[str], None]
 
 
-def run(clips: Sequence[Path], config: Config, *, repeats: int, tell: Tell) -> dict[str, Any]:
-    """Measure every clip `repeats` times: counts, agreement, and medians of CPU seconds."""
+def run(clips: Sequence[Path], config: Config, *, repeats: int, tell: Tell, rendered_frames: int = 0) -> dict[str, Any]:
+    """Measure every clip `repeats` times: counts, agreement, and medians of CPU seconds.
+
+    With `rendered_frames` clips that show a face are also seen by moving cameras, so many frames each, counted apart.
+    """
     if not clips:
         raise UsageError("there is no clip to measure: name one, or a folder with some")
     if config.detect.interval_s <= 0:
@@ -33,20 +38,30 @@ def run(clips: Sequence[Path], config: Config, *, repeats: int, tell: Tell) -> d
     every = msgspec.structs.replace(config, detect=msgspec.structs.replace(config.detect, interval_s=0.0))
     models = Models.open(config)
     found: dict[str, Any] = {}
-    for clip in clips:
+
+    def measure(clip: Path, *, made: bool) -> None:
         passes: tuple[list[Pass], list[Pass]] = ([], [])
         for _ in range(repeats):  # in turn, so that a machine that slows down does so for both
             for kept, settings in zip(passes, (every, config), strict=True):
                 kept.append(through(clip, settings, models))
-        found[clip.name] = of_clip(*passes)
+        found[clip.name] = of_clip(*passes) | {"rendered": made}
         tell(f"{clip.name}: {passes[0][0].frames} frames")
-    whole = overall(found.values())
+
+    for clip in clips:
+        measure(clip, made=False)
+    with tempfile.TemporaryDirectory(prefix="affect-streamer-rendered-") as folder:
+        for clip in clips if rendered_frames else ():
+            for move in MOVES if found[clip.name]["faces"] else ():
+                measure(rendered(clip, Path(folder), move, rendered_frames), made=True)
+    whole = overall(one for one in found.values() if not one["rendered"])
+    made = [one for one in found.values() if one["rendered"]]
     return header("refine") | {
         "model": models.model_id,
         "precision": models.precision,
         "settings": msgspec.to_builtins(config.detect) | {"repeats": repeats},
         "clips": found,
         "all": whole,
+        "all_rendered": overall(made) if made else None,
         "good": (whole["clear_labels_equal"] is None or whole["clear_labels_equal"] >= GOAL_CLEAR_EQUAL)
         and whole["new_face_delay_s"] <= GOAL_NEW_FACE_S,
     }
@@ -115,13 +130,18 @@ def table(result: dict[str, Any]) -> str:
             f"{_share(one['faces_found_again'])}  {one['faces_more']:4d}  "
             + ("    -" if delay_s is None else f"{delay_s:.2f} s")
         )
-    whole = result["all"]
-    lines.append(
-        f"all: {whole['frames']} frames, {_share(whole['clear_labels_equal'])} of {whole['clear_compared']} clear "
-        f"labels equal (goal {GOAL_CLEAR_EQUAL}), new faces at most {whole['new_face_delay_s']:.2f} s later "
-        f"(goal {GOAL_NEW_FACE_S})"
-    )
+    for name, whole in (("real", result["all"]), ("rendered", result["all_rendered"])):
+        if whole is not None:
+            lines.append(_all(name, whole))
     return "\n".join(lines)
+
+
+def _all(name: str, whole: dict[str, Any]) -> str:
+    return (
+        f"all {name} ones: {whole['frames']} frames, {_share(whole['clear_labels_equal'])} of "
+        f"{whole['clear_compared']} clear labels equal (goal {GOAL_CLEAR_EQUAL}), new faces at most "
+        f"{whole['new_face_delay_s']:.2f} s later (goal {GOAL_NEW_FACE_S})"
+    )
 
 
 def _share(value: float | None) -> str:

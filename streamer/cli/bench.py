@@ -126,10 +126,26 @@ def gates(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_pa
     help="A video, or a folder of them; may be given again.  [default: the sample clip]",
 )
 @click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Passes; the median of their CPU is given.")
+@click.option(
+    "--rendered",
+    "rendered_frames",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="See clips with faces by moving cameras too, N frames for each of three moves.",
+)
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write refine.json here.")
 @config_option
 @json_option
-def refine(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_path: Path | None, as_json: bool) -> int:
+def refine(
+    chosen: tuple[Path, ...],
+    repeats: int,
+    rendered_frames: int,
+    folder: Path | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> int:
     """What searching whole pictures at an interval saves, and how far it agrees: 1 where that is too little."""
     from streamer.bench import refine as program
 
@@ -138,7 +154,7 @@ def refine(chosen: tuple[Path, ...], repeats: int, folder: Path | None, config_p
         folder_for_output(folder)
     clips = clips_of(chosen)
     ensure_models(config, offline=False, quiet=as_json)
-    result = program.run(clips or [sample()], config, repeats=repeats, tell=tell)
+    result = program.run(clips or [sample()], config, repeats=repeats, tell=tell, rendered_frames=rendered_frames)
     give(result, program.table(result), folder, as_json)
     return 0 if result["good"] else 1
 

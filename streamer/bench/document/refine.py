@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.bench.document.charts import bars
-from streamer.bench.document.markdown import Result, number, table, yes_no
+from streamer.bench.document.markdown import Result, number, table
 
 
 def clips(result: Result) -> str:
@@ -33,21 +33,24 @@ def clips(result: Result) -> str:
         )
         for name, clip in result["clips"].items()
     ]
-    whole = result["all"]
-    rows.append(
-        (
-            f"all, {whole['frames']} frames; good: {yes_no(result['good'])}",
-            "",
-            "",
-            "",
-            number(whole["faces_found_again"], 3),
-            number(whole["faces_more"]),
-            "",
-            f"{number(whole['clear_labels_equal'], 3)} of {whole['clear_compared']}",
-            _seconds(whole["new_face_delay_s"]),
-        )
-    )
+    for name, whole in (("real", result["all"]), ("rendered", result.get("all_rendered"))):
+        if whole is not None:
+            rows.append(_all(name, whole))
     return table(head, rows)
+
+
+def _all(name: str, whole: Result) -> tuple[str, ...]:
+    return (
+        f"all {name} ones, {number(whole['frames'])} frames",
+        "",
+        "",
+        "",
+        number(whole["faces_found_again"], 3),
+        number(whole["faces_more"]),
+        "",
+        f"{number(whole['clear_labels_equal'], 3)} of {number(whole['clear_compared'])}",
+        _seconds(whole["new_face_delay_s"]),
+    )
 
 
 def chart(result: Result) -> str:

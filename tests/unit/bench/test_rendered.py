@@ -13,7 +13,7 @@ from tests.videos import pattern
 @pytest.mark.parametrize("move", MOVES)
 def test_a_moving_camera_sees_the_clip_again_and_again(move: str, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    pattern(clip, 8)
+    pattern(clip, n_frames=8)
     made = rendered(clip, tmp_path, move, 30)
     with av.open(str(made)) as video:
         shown = [frame.to_ndarray(format="gray").astype(float) for frame in video.decode(video=0)]

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 FPS = 25
 SIZE_WH = (640, 360)
@@ -37,7 +38,7 @@ def rendered(clip: Path, folder: Path, move: str, n_frames: int) -> Path:
     return target
 
 
-def _pictures(clip: Path) -> list[np.ndarray]:
+def _pictures(clip: Path) -> list[NDArray[np.uint8]]:
     with av.open(str(clip)) as source:
         found = []
         for frame in source.decode(video=0):
@@ -47,13 +48,13 @@ def _pictures(clip: Path) -> list[np.ndarray]:
     return found
 
 
-def _seen(picture: np.ndarray, move: str, at_s: float) -> np.ndarray:
+def _seen(picture: NDArray[np.uint8], move: str, at_s: float) -> NDArray[np.uint8]:
     """The picture, whole at first, as the camera sees it after so many seconds; what lies outside repeats the edge."""
     sideways, nearest, degrees = MOVES[move]
     swing = math.sin(at_s * 1.7), math.sin(at_s * 1.1 + 0.5)
     height, width = picture.shape[:2]
     scale = min(SIZE_WH[0] / width, SIZE_WH[1] / height) * nearest ** ((1 + swing[1]) / 2)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees * swing[0], scale)
-    matrix[:, 2] += (np.array(SIZE_WH) - (width, height)) / 2
-    matrix[0, 2] += sideways * SIZE_WH[0] * swing[0]
+    matrix[0, 2] += (SIZE_WH[0] - width) / 2 + sideways * SIZE_WH[0] * swing[0]
+    matrix[1, 2] += (SIZE_WH[1] - height) / 2
     return cv2.warpAffine(picture, matrix, SIZE_WH, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)

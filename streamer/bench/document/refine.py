@@ -19,7 +19,7 @@ def clips(result: Result) -> str:
         "where the margin is at least 0.1",
         "new faces later by at most",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{name}, {clip['frames']} frames",
             number(clip["searches"]),

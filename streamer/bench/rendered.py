@@ -42,7 +42,7 @@ def _pictures(clip: Path) -> list[NDArray[np.uint8]]:
     with av.open(str(clip)) as source:
         found = []
         for frame in source.decode(video=0):
-            found.append(frame.to_ndarray(format="rgb24"))
+            found.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
             if len(found) == MOST_PICTURES:
                 break
     return found
@@ -57,4 +57,5 @@ def _seen(picture: NDArray[np.uint8], move: str, at_s: float) -> NDArray[np.uint
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees * swing[0], scale)
     matrix[0, 2] += (SIZE_WH[0] - width) / 2 + sideways * SIZE_WH[0] * swing[0]
     matrix[1, 2] += (SIZE_WH[1] - height) / 2
-    return cv2.warpAffine(picture, matrix, SIZE_WH, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpAffine(picture, matrix, SIZE_WH, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.uint8)

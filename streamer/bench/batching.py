@@ -51,7 +51,7 @@ class Plan:
 
 def run(clip: Path, config: Config, plan: Plan, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Alone and inside in turn, medians of the rounds. Raises `StreamerError` where the clip shows no face."""
-    rounds = []
+    rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="affect-streamer-batching-") as place:
         folder = Path(place)
         looped = folder / f"loop{clip.suffix if clip.suffix in ('.mp4', '.mov', '.mkv') else '.mkv'}"

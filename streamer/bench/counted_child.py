@@ -86,7 +86,7 @@ def main() -> int:
                 embedder=cast(Embedder, _CountedModel(models.embedder, counted["embed"])),
             )
 
-    child.Models = _Counted  # type: ignore[assignment, misc, attr-defined]  # the one place where a child opens them
+    child.Models = _Counted  # type: ignore[assignment, attr-defined]  # the one place where a child opens them
     code = child.main()
     told = json.dumps({name: asdict(calls) for name, calls in counted.items()})
     (Path(os.environ[FOLDER]) / f"{os.getpid()}.json").write_text(told, encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from streamer.bench.peers.catalogue import PEERS
 from streamer.cli.bench_common import give, sample, tell
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import config_option, folder_for_output, json_option, settings
@@ -15,7 +16,7 @@ from streamer.messages import Mode
 
 _COUNT = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
-_PEERS = ("fer-mtcnn", "fer-haar", "facex", "afternoon", "afternoon-resnet50")
+_PEERS = tuple(peer.name for peer in PEERS)
 
 
 @click.command(
@@ -71,7 +72,7 @@ def peers(
 ) -> None:
     """Ours against what a user would run instead, on the same file in the same run, and what each sees in clips.
 
-    Each peer gets an environment of its own in the cache, made with uv or pip on first use (fer: 5 GB, with TensorFlow
+    Each peer gets an environment of its own in the cache, made with uv or pip on first use (fer: 8 GB, with TensorFlow
     and torch). One that cannot be had is reported with the reason.
     """
     from streamer.bench.gates import clips_in

@@ -22,7 +22,7 @@ from streamer.errors import StreamerError
 def test_contestants_take_turns_and_medians_are_of_their_chunks() -> None:
     turns: list[str] = []
     seconds = iter([0.0, 0.1, 0.0, 0.4, 0.0, 0.2, 0.0, 0.4, 0.0, 0.9, 0.0, 0.4])
-    works = {name: lambda n, name=name: turns.append(f"{name}{n}") for name in "ab"}  # type: ignore[misc]
+    works = {name: lambda n, name=name: turns.append(f"{name}{n}") for name in "ab"}
     found = state.in_turn(works, 3, 100, lambda: next(seconds))
     assert turns == ["a100", "b100"] * 3
     assert found["a"] == {"median": 2.0, "least": 1.0, "most": 9.0}
@@ -84,7 +84,7 @@ def test_a_counted_model_answers_as_the_model_does() -> None:
             return ("embedded", len(crops))
 
     calls = Calls()
-    counted = _CountedModel(Inner(), calls)
+    counted: Any = _CountedModel(Inner(), calls)
     crops = np.zeros((3, 2, 2, 3), np.uint8)
     assert counted.embed(crops) == ("embedded", 3)
     counted.embed(crops[:0])

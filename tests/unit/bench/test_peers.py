@@ -179,7 +179,7 @@ def test_the_fastest_threads_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path:
         return Answer(frames=100, wall_s=1.0 if fast else 2.0, cpu_s=1.0, ready_s=0.0, faces=())
 
     monkeypatch.setattr(contestants, "ask", answer)
-    monkeypatch.setattr(contestants.machine, "n_cores", lambda: 2)
+    monkeypatch.setattr("streamer.machine.n_cores", lambda: 2)
     peer = next(one for one in PEERS if one.name == "afternoon")
     one = contestants.Contestant(peer, Environment(Path("python"), {}))
     choose_threads(one, tmp_path / "clip.mp4", tmp_path, lambda _: None)

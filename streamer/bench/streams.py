@@ -18,8 +18,9 @@ import msgspec
 from streamer import machine
 from streamer.bench.broker import Broker
 from streamer.bench.load import HEIGHT_PX, Plan, camera_file, check, free_cores, hold
+from streamer.bench.part import PARTS
 from streamer.bench.record import header
-from streamer.bench.throughput import PARTS, best_batch
+from streamer.bench.throughput import best_batch
 from streamer.config import Config
 
 BOUND_PARTS = ("decode", "detect", "embed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from streamer.bench.peers.catalogue import PEERS
-from streamer.cli.bench_common import give, sample, tell
+from streamer.cli.bench_common import clips_of, give, sample, tell
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import config_option, folder_for_output, json_option, settings
 from streamer.config import Config
@@ -75,19 +75,15 @@ def peers(
     Each peer gets an environment of its own in the cache, made with uv or pip on first use (fer: 8 GB, with TensorFlow
     and torch). One that cannot be had is reported with the reason.
     """
-    from streamer.bench.gates import clips_in
     from streamer.bench.peers import program
     from streamer.bench.peers.table import table
 
     config = settings(config_path)
     if folder is not None:
         folder_for_output(folder)
-    clips: list[Path] = []
-    for path in (*((clip,) if clip else ()), *judged):
-        if not path.exists():
-            raise UsageError(f"there is no clip {path}")
-    for path in judged:
-        clips += clips_in(path) if path.is_dir() else [path]
+    if clip is not None and not clip.is_file():
+        raise UsageError(f"there is no clip {clip}")
+    clips = clips_of(judged)
     if resnet50 is not None and not resnet50.is_dir():
         raise UsageError(f"there is no folder {resnet50}: name one that `engines export` wrote")
     for wanted in (config, Config()):  # the loops of an afternoon run the default models, whatever we run

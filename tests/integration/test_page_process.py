@@ -19,7 +19,7 @@ from streamer.sources import expand_pages, page_asking, parse, resolve
 from streamer.sources.page_asking import Answer
 from tests.integration.test_pages import page
 from tests.product import until
-from tests.unit.decode.web import Request, Site, fixed, site
+from tests.web import Request, Site, fixed, site
 
 CONNECT = ConnectSettings(open_timeout_s=60.0)
 

@@ -31,6 +31,7 @@ from streamer.bench.watched_child import FOLDER
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import Config
+from streamer.control.words import Busy
 from streamer.errors import StreamerError, UsageError
 from streamer.sources import parse_all
 from streamer.worker.children import Children
@@ -39,9 +40,9 @@ from streamer.worker.supervisor import RunOutcome, Supervisor
 HEIGHT_PX = 360
 CLIP_FRAMES = 60
 """As many as go to the parts alone, and more."""
-STARTS_S = 30.0
+STARTS_S = 120.0
 """What a file has beyond what is measured, for streams that start one after the other."""
-STARTED_WITHIN_S = 60.0
+STARTED_WITHIN_S = 90.0
 AFTER_S = 1.0
 """So long after the measurement a frame of it may still be acknowledged."""
 _LOOK_S = 0.1
@@ -197,7 +198,10 @@ def _until_live(supervisor: Supervisor, n_streams: int, thread: threading.Thread
     while True:
         if not thread.is_alive():
             raise StreamerError(f"the streams could not be watched: {outcomes[0].fatal if outcomes else 'no end'}")
-        states = Counter(one.state for one in supervisor.control.streams())
+        try:
+            states = Counter(one.state for one in supervisor.control.streams())
+        except Busy:  # it is beginning
+            states = Counter()
         if states["live"] == n_streams:
             return
         if time.monotonic() > deadline_s:

@@ -30,7 +30,7 @@ GOAL_S = 2.0
 PARTS = ("command imported", "child imported", "models opened", "source opened", "first record")
 MARKS = ("command", "child", "models", "source")
 """What ends each of `PARTS` but the last, which the bus tells of."""
-_ENDS_WITHIN_S = 60.0
+_ENDS_WITHIN_S = 180.0
 Tell = Callable[[str], None]
 
 

@@ -1,6 +1,7 @@
 """How many live streams this machine holds at their full rate, as a share of what its CPU time would allow.
 
-bound = cores / sum of CPU seconds per frame over decode, detect (at the set interval) and embed, each measured alone
+bound = cores / sum of CPU seconds per frame over decode, detect (whole at the set interval, squares of known faces in
+between) and embed, each measured alone
 with all cores loaded, detect and embed at their best batch / frames a second of a stream. The cores that the load
 generator and the broker took in the run itself are left out of `cores`.
 """
@@ -20,10 +21,10 @@ from streamer.bench.broker import Broker
 from streamer.bench.load import HEIGHT_PX, Plan, camera_file, check, free_cores, hold
 from streamer.bench.part import PARTS
 from streamer.bench.record import header
-from streamer.bench.throughput import best_batch
+from streamer.bench.throughput import best_batch, part_shares
 from streamer.config import Config
 
-BOUND_PARTS = ("decode", "detect", "embed")
+BOUND_PARTS = ("decode", "detect", "refine", "embed")
 GOAL = 0.8
 LOST_ALLOWED = 0.001
 EDGES_ALLOWED = 0.01
@@ -39,7 +40,6 @@ def run(
     *,
     part_s: float = 3.0,
     repeats: int = 1,
-    interval: int = 1,
     first: int | None = None,
     most: int = MOST_STREAMS,
     broker: Broker | None = None,
@@ -49,7 +49,7 @@ def run(
 
     No more than `most` are tried.
 
-    `plan` is for one trial; its number of streams does not matter. `interval`: a frame in so many is searched whole.
+    `plan` is for one trial; its number of streams does not matter.
     The whole is done `repeats` times; medians.
     """
     check(plan)
@@ -57,10 +57,11 @@ def run(
     with tempfile.TemporaryDirectory(prefix="affect-streamer-streams-") as place:
         folder = Path(place)
         shown = camera_file(clip, folder, plan)
+        shares = part_shares(shown, config)
         for number in range(repeats):
             tell(f"round {number + 1} of {repeats}: parts alone")
-            parts = {name: best_batch(name, shown, config, part_s) for name in PARTS}
-            bound = bound_streams(parts, machine.n_cores(), plan.fps, interval)
+            parts = {name: best_batch(name, shown, config, part_s) for name in PARTS if shares[name] > 0}
+            bound = bound_streams(parts, machine.n_cores(), plan.fps, shares)
             tell(f"round {number + 1} of {repeats}: bound {bound:.1f} streams")
 
             def trial(n_streams: int, number: int = number) -> Held:
@@ -76,7 +77,7 @@ def run(
 
             trials: dict[int, Held] = {}
             held = search(trial, first or max(1, int(GOAL * bound)), trials, most)
-            rounds.append(_round(parts, trials, held, plan.fps, interval))
+            rounds.append(_round(parts, trials, held, plan.fps, shares))
     return {
         **header("streams"),
         "clip": {"name": clip.name, "height_px": HEIGHT_PX, "fps": plan.fps},
@@ -87,7 +88,7 @@ def run(
         if broker is None
         else "on this machine: the CPU seconds it took are left out of the cores that the bound is of",
         "measured_s": plan.measure_s,
-        "detect_interval": interval,
+        "search": {"interval_s": config.detect.interval_s, "region_px": config.detect.region_px, "shares": shares},
         "lost_allowed": LOST_ALLOWED,
         "goal": GOAL,
         "median": {
@@ -103,15 +104,15 @@ def bound_streams(
     parts: Mapping[str, Mapping[str, float]],
     cores: float,
     fps: float,
-    interval: int = 1,
+    shares: Mapping[str, float],
     names: tuple[str, ...] = BOUND_PARTS,
 ) -> float:
-    """How many streams `cores` could serve if nothing but these parts took any time; not a whole number."""
-    costs_s = {name: parts[name]["cpu_s_per_frame"] for name in names}
-    for name in ("resize", "detect"):
-        if name in costs_s:
-            costs_s[name] /= interval
-    return cores / sum(costs_s.values()) / fps
+    """How many streams `cores` could serve if nothing but these parts took any time; not a whole number.
+
+    `shares` is the share of the frames that each part has to do with.
+    """
+    cost_s = sum(shares[name] * parts[name]["cpu_s_per_frame"] for name in names if name in parts)
+    return cores / cost_s / fps
 
 
 def is_held(one: Mapping[str, Any], *, exact: bool) -> bool:
@@ -156,15 +157,19 @@ def search(trial: Callable[[int], Held], first: int, trials: dict[int, Held], mo
 
 
 def _round(
-    parts: Mapping[str, Mapping[str, float]], trials: Mapping[int, Held], most: int, fps: int, interval: int
+    parts: Mapping[str, Mapping[str, float]],
+    trials: Mapping[int, Held],
+    most: int,
+    fps: int,
+    shares: Mapping[str, float],
 ) -> dict[str, Any]:
     cores = free_cores(trials[most]) if most else float(machine.n_cores())
-    bound = bound_streams(parts, cores, fps, interval)
+    bound = bound_streams(parts, cores, fps, shares)
     return {
         "held": most,
         "cores_free": cores,
         "bound_streams": bound,
-        "bound_of_all_parts": bound_streams(parts, cores, fps, interval, PARTS),
+        "bound_of_all_parts": bound_streams(parts, cores, fps, shares, PARTS),
         "share_of_bound": most / bound,
         "parts": dict(parts),
         "trials": [trials[n_streams] for n_streams in sorted(trials)],

@@ -47,8 +47,7 @@ def run(
         looped = folder / f"loop{clip.suffix if clip.suffix in ('.mp4', '.mov', '.mkv') else '.mkv'}"
         reached_s = loop_clip(clip, looped, duration_s)
         rounds = []
-        searched = searched_share(looped, config)
-        shares = dict.fromkeys(PARTS, 1.0) | {"resize": searched, "detect": searched, "refine": 1 - searched}
+        shares = part_shares(looped, config)
         parts_there = [name for name in PARTS if shares[name] > 0]
         for number in range(repeats):
             tell(f"round {number + 1} of {repeats}: parts alone")
@@ -68,14 +67,15 @@ def run(
     }
 
 
-def searched_share(clip: Path, config: Config) -> float:
-    """The share of a clip's frames whose whole picture is searched, by their times alone."""
-    if config.detect.interval_s <= 0:
-        return 1.0
-    [source] = parse_all([str(clip)], "archive")
-    with open_source(source, config.decode, SystemClock()) as decoder:
-        places = [place_of(frame, config.detect.interval_s) for frame in decoder]
-    return len(set(places)) / len(places)
+def part_shares(clip: Path, config: Config) -> dict[str, float]:
+    """The share of a clip's frames that each part has to do with: by their times, whole pictures or squares of them."""
+    searched = 1.0
+    if config.detect.interval_s > 0:
+        [source] = parse_all([str(clip)], "archive")
+        with open_source(source, config.decode, SystemClock()) as decoder:
+            places = [place_of(frame, config.detect.interval_s) for frame in decoder]
+        searched = len(set(places)) / len(places)
+    return dict.fromkeys(PARTS, 1.0) | {"resize": searched, "detect": searched, "refine": 1 - searched}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -119,10 +119,13 @@ def test_what_counts_as_held(lost: float, missing: float, exact: bool, held: boo
 
 
 def test_the_bound_is_of_decode_detect_and_embed() -> None:
-    assert streams.bound_streams(COSTS, 2, 10) == pytest.approx(20)
-    assert streams.bound_streams(COSTS, 1.5, 10) == pytest.approx(15)
-    assert streams.bound_streams(COSTS, 2, 10, interval=4) == pytest.approx(50)
-    assert streams.bound_streams(COSTS, 2, 10, names=tuple(COSTS)) == pytest.approx(2 / 1.01 / 10)
+    every = dict.fromkeys((*COSTS, "refine"), 1.0)
+    assert streams.bound_streams(COSTS, 2, 10, every) == pytest.approx(20)
+    assert streams.bound_streams(COSTS, 1.5, 10, every) == pytest.approx(15)
+    assert streams.bound_streams(COSTS, 2, 10, every | {"detect": 0.25}) == pytest.approx(50)
+    assert streams.bound_streams(COSTS, 2, 10, every, names=tuple(COSTS)) == pytest.approx(2 / 1.01 / 10)
+    refining = COSTS | {"refine": {"cpu_s_per_frame": COSTS["detect"]["cpu_s_per_frame"]}}
+    assert streams.bound_streams(refining, 2, 10, every | {"detect": 0.25, "refine": 0.75}) == pytest.approx(20)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 7, 8, 9, 31, 40])

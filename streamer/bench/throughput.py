@@ -85,11 +85,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[str, Any]:
-    found = [_part(name, clip, config, part_s, batch) for batch in BATCHED.get(name, (1,))]
+    found = [part_on_all_cores(name, clip, config, part_s, batch) for batch in BATCHED.get(name, (1,))]
     return min(found, key=lambda one: one["cpu_s_per_frame"])
 
 
-def _part(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
+def part_on_all_cores(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
     """CPU seconds per frame with one such process on every core."""
     command = [sys.executable, "-m", "streamer.bench.part", name, str(clip), "--seconds", str(part_s)]
     command += ["--batch", str(batch), "--config", msgspec.json.encode(config).decode()]

@@ -11,6 +11,7 @@ import click
 
 from streamer.cli.bench_common import give, sample, tell
 from streamer.cli.bench_live import live
+from streamer.cli.bench_plan import plan
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
 from streamer.config import Config
@@ -26,6 +27,7 @@ def bench() -> None:
 
 
 bench.add_command(live)
+bench.add_command(plan)
 
 
 @bench.command(epilog="\b\nExample:\n  streamer bench throughput --clip face.mp4 --out bench-output")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import msgspec
 
+from engines.zoo import spec_of
 from streamer import machine
 from streamer.bench import part
 from streamer.bench.clips import loop_clip
 from streamer.bench.live_run import STARTS_WITHIN_S, LiveRun, run_live, shown_at
-from streamer.bench.throughput import BATCHED, part_on_all_cores
+from streamer.bench.throughput import part_on_all_cores
 from streamer.config import Config
 from streamer.errors import StreamerError
 from streamer.plan.costs import Costs, Curve, Memory, RecordBytes
@@ -30,10 +32,16 @@ from streamer.plan.load import Bill, StreamLoad
 QUIET_FPS = 1
 QUIET_STREAMS = 4
 """Of the second quiet run, for each child."""
+LOADED_FPS = 10
+"""Of the loaded run: many streams of few frames, so that how they fall beside each other evens out."""
 LOADED_SHARE = 0.7
+SEEDS = range(4)
+"""How the frames of few streams fall beside each other decides on batches, and is chance: means over these."""
+SIMULATED_S = 15.0
+ROUNDS = 3
+"""What a frame costs changes how full batches are, and that what it costs: so many times the fit is made anew."""
 DISTURBED_SHARE = 0.1
 """With a larger share of the cores taken by other programs, what is measured says little of this software."""
-_BATCHES = (1, 4, 8)
 
 
 @dataclass(slots=True)
@@ -73,19 +81,23 @@ def calibrate(
     showing: Showing,
     config: Config,
     *,
-    fps: int = 25,
     part_s: float = 1.0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Costs:
     """This machine's costs with these models, on that clip. Raises `StreamerError` where it cannot be measured."""
     kind = WorkerKind(machine.n_cores(), config.worker.children)
     tell("parts alone, on all cores")
-    video = showing.at(fps)
+    video = showing.at(LOADED_FPS)
     once = {name: _frame_s(name, video, config, part_s, 1) for name in ("decode", "resize", "align")}
-    curves = {
-        name: [_frame_s(name, video, config, part_s, batch) for batch in BATCHED.get(name, _BATCHES)]
-        for name in ("detect", "embed", *(("refine",) if "refine" in part.PARTS else ()))
-    }
+    # Each at the very batches that its runner pads to.
+    detector = spec_of(config.models.detector, role="detector").prepared_batches
+    expression = spec_of(
+        config.models.expression, precision=config.models.precision, role="expression"
+    ).prepared_batches
+    batches = {"detect": detector, "embed": expression}
+    if "refine" in part.PARTS:
+        batches["refine"] = detector
+    curves = {name: [_frame_s(name, video, config, part_s, batch) for batch in batches[name]] for name in batches}
     tell("a quiet stream a child")
     alone = showing.run(config, kind.n_children, QUIET_FPS)
     tell(f"{QUIET_STREAMS} quiet streams a child")
@@ -93,7 +105,7 @@ def calibrate(
     faces = max(alone.faces_per_frame, 1e-3)
 
     def by_face(name: str) -> Curve:
-        return Curve(batches=BATCHED.get(name, _BATCHES), item_s=tuple(s / faces for s in curves[name]))
+        return Curve(batches=batches[name], item_s=tuple(frame_s / faces for frame_s in curves[name]))
 
     parts = Costs(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -106,7 +118,7 @@ def calibrate(
         faces=round(faces, 3),
         decode_s=once["decode"],
         resize_s=once["resize"],
-        search=Curve(batches=BATCHED["detect"], item_s=tuple(curves["detect"])),
+        search=Curve(batches=batches["detect"], item_s=tuple(curves["detect"])),
         refine=by_face("refine") if "refine" in curves else None,
         align_s=once["align"] / faces,
         embed=by_face("embed"),
@@ -117,9 +129,9 @@ def calibrate(
         ),
         memory=Memory(supervisor_bytes=0.0, child_bytes=0.0, stream_bytes=0.0),
     )
-    n_loaded = streams_for(parts, kind, fps, interval_of(config))
-    tell(f"{n_loaded} streams at {fps} frames/s")
-    loaded = showing.run(config, n_loaded, fps)
+    n_loaded = streams_for(parts, kind, LOADED_FPS, interval_of(config))
+    tell(f"{n_loaded} streams at {LOADED_FPS} frames/s")
+    loaded = showing.run(config, n_loaded, LOADED_FPS)
     others = max(run.others_cores for run in (alone, quiet, loaded))
     if others > DISTURBED_SHARE * kind.cores:
         tell(f"other programs took {others:.1f} of {kind.cores} cores meanwhile: costs come out too high")
@@ -152,26 +164,44 @@ def completed(parts: Costs, runs: tuple[LiveRun, LiveRun, LiveRun], kind: Worker
     costs = msgspec.structs.replace(
         parts,
         flush_s=flush_s,
-        supervisor_s=_median(*(run.supervisor_cpu_s_per_s for run in runs)),
+        supervisor_s=statistics.median(run.supervisor_cpu_s_per_s for run in runs),
         records=_record_bytes(loaded),
         memory=_memory(alone, quiet, kind),
     )
-    # What is left of each run: children * child_s + streams * stream_s + frames/s * rest.
-    left = [_left(run, costs, kind, config) for run in runs]
-    stream_s, rest_s = _solve(
-        (quiet.n_streams - alone.n_streams, quiet.analysed_fps - alone.analysed_fps, left[1] - left[0]),
-        (loaded.n_streams - alone.n_streams, loaded.analysed_fps - alone.analysed_fps, left[2] - left[0]),
-    )
-    child_s = max(0.0, left[0] - alone.n_streams * stream_s - alone.analysed_fps * rest_s) / kind.n_children
     own_s = (record.stage_s.get("state", 0.0) + record.stage_s.get("encode", 0.0)) / max(1, found)
-    face_s = min(own_s, rest_s / max(loaded.faces_per_frame, 1e-3))
+    for _ in range(ROUNDS):
+        costs = _fitted(costs, runs, own_s, kind, config)
+    return msgspec.structs.replace(costs, acknowledge_s=_acknowledge_s(alone, costs, kind, config))
+
+
+def _fitted(
+    costs: Costs, runs: tuple[LiveRun, LiveRun, LiveRun], own_s: float, kind: WorkerKind, config: Config
+) -> Costs:
+    """`costs` with which simulated runs take more nearly what the measured ones took; a face's share is `own_s`.
+
+    Children, streams and frames explain what is left: children * child_s + streams * stream_s + frames/s * rest.
+    """
+    alone, quiet, loaded = runs
+    faces = max(loaded.faces_per_frame, 1e-3)
+
+    def left(run: LiveRun) -> float:
+        known = kind.n_children * costs.child_s + run.n_streams * costs.stream_s
+        known += run.analysed_fps * (costs.frame_s + costs.face_s * faces)
+        return _beyond(run, costs, kind, config) + known
+
+    left_alone, left_quiet, left_loaded = left(alone), left(quiet), left(loaded)
+    stream_s, rest_s = _solve(
+        (quiet.n_streams - alone.n_streams, quiet.analysed_fps - alone.analysed_fps, left_quiet - left_alone),
+        (loaded.n_streams - alone.n_streams, loaded.analysed_fps - alone.analysed_fps, left_loaded - left_alone),
+    )
+    child_s = left_alone - alone.n_streams * stream_s - alone.analysed_fps * rest_s
+    face_s = min(own_s, rest_s / faces)
     return msgspec.structs.replace(
         costs,
-        child_s=child_s,
+        child_s=max(0.0, child_s) / kind.n_children,
         stream_s=stream_s,
         face_s=face_s,
-        frame_s=max(0.0, rest_s - face_s * loaded.faces_per_frame),
-        acknowledge_s=_acknowledge_s(alone, costs, kind, config),
+        frame_s=max(0.0, rest_s - face_s * faces),
     )
 
 
@@ -186,12 +216,13 @@ def as_loads(run: LiveRun, costs: Costs, fps: float) -> list[StreamLoad]:
     return [StreamLoad(fps, costs.width, costs.height, costs.faces)] * run.n_streams
 
 
-def _left(run: LiveRun, costs: Costs, kind: WorkerKind, config: Config) -> float:
-    """CPU seconds a second of the children beyond what the known costs explain."""
+def _beyond(run: LiveRun, costs: Costs, kind: WorkerKind, config: Config) -> float:
+    """CPU seconds a second of the children beyond what these costs explain."""
     bill = Bill(costs, interval_of(config) if costs.refine else 0.0)
     loads = as_loads(run, costs, run.decoded_fps / run.n_streams)
-    known = simulate(bill, [loads], kind, config, duration_s=20.0)
-    return run.cpu_s_per_s - run.supervisor_cpu_s_per_s - (known.cpu_s_per_s - known.supervisors_s)
+    known = [simulate(bill, [loads], kind, config, duration_s=SIMULATED_S, seed=seed) for seed in SEEDS]
+    children_s = statistics.mean(one.cpu_s_per_s - one.supervisors_s for one in known)
+    return run.cpu_s_per_s - run.supervisor_cpu_s_per_s - children_s
 
 
 def _solve(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
@@ -239,8 +270,4 @@ def _acknowledge_s(run: LiveRun, costs: Costs, kind: WorkerKind, config: Config)
     known = simulate(bill, [as_loads(run, costs, QUIET_FPS)], kind, config, duration_s=60.0).sent_s(0.5)
     if known is None or not run.latencies_s:
         return 0.0
-    return max(0.0, _median(*run.latencies_s) - known)
-
-
-def _median(*values: float) -> float:
-    return sorted(values)[len(values) // 2]
+    return max(0.0, statistics.median(run.latencies_s) - known)

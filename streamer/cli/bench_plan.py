@@ -10,7 +10,7 @@ import click
 from streamer.cli.bench_common import give, sample, tell
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import config_option, folder_for_output, json_option, settings
-from streamer.cli.plan import MEASURED_FPS, size_of
+from streamer.cli.plan import size_of
 from streamer.errors import UsageError
 from streamer.plan.costs import read_costs
 
@@ -27,7 +27,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="How many streams at once; may be given again.",
 )
-@click.option("--fps", type=_COUNT, default=MEASURED_FPS, show_default=True, help="Frames a second of each.")
+@click.option("--fps", type=_COUNT, default=25, show_default=True, help="Frames a second of each.")
 @click.option("--size", default="640x360", show_default=True, metavar="WxH", help="Of their pictures, in pixels.")
 @click.option("--clip", type=click.Path(path_type=Path), help="A video with a face.  [default: the sample clip]")
 @click.option(

@@ -20,8 +20,6 @@ from streamer.plan.costs import Costs, read_costs, write_costs
 _COUNT = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
-MEASURED_FPS = 25
-"""The rate of the streams that costs are measured with; what a frame costs does not depend on it."""
 
 
 @click.command(
@@ -157,4 +155,4 @@ def measured(
     tell(f"measuring this machine ({machine.n_cores()} cores): leave it alone meanwhile")
     with tempfile.TemporaryDirectory(prefix="affect-streamer-plan-") as place:
         showing = Showing(clip or sample(), Path(place), width, height, measure_s)
-        return calibrate(showing, config, fps=MEASURED_FPS, part_s=part_s, tell=tell)
+        return calibrate(showing, config, part_s=part_s, tell=tell)

@@ -23,7 +23,7 @@ from streamer.bench import part
 from streamer.bench.clips import loop_clip
 from streamer.bench.live_run import STARTS_WITHIN_S, LiveRun, run_live, shown_at
 from streamer.bench.throughput import part_on_all_cores
-from streamer.config import Config
+from streamer.config import Config, FrameSettings, GateSettings
 from streamer.errors import StreamerError
 from streamer.plan.costs import Costs, Curve, Memory, RecordBytes
 from streamer.plan.fleet import WorkerKind, simulate
@@ -70,6 +70,12 @@ class Showing:
             return run_live(self.at(rate), config, n_streams, folder=Path(place), measure_s=self.measure_s)
 
 
+def plain(config: Config) -> Config:
+    """The configuration with which is measured: every frame is analysed, with all its faces, and none stands for
+    another."""
+    return msgspec.structs.replace(config, frames=FrameSettings(), gates=GateSettings())
+
+
 def interval_of(config: Config) -> float:
     """Seconds of media time from one search of the whole frame to the next; 0 for every frame."""
     interval_s = msgspec.to_builtins(config.detect).get("interval_s", 0.0)
@@ -85,6 +91,7 @@ def calibrate(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Costs:
     """This machine's costs with these models, on that clip. Raises `StreamerError` where it cannot be measured."""
+    config = plain(config)
     kind = WorkerKind(machine.n_cores(), config.worker.children)
     tell("parts alone, on all cores")
     video = showing.at(LOADED_FPS)
@@ -143,7 +150,11 @@ def streams_for(parts: Costs, kind: WorkerKind, fps: int, interval_s: float) -> 
     load = StreamLoad(fps, parts.width, parts.height, parts.faces)
     each = sum(Bill(parts, interval_s if parts.refine else 0.0).shares(load).values())
     per_child = LOADED_SHARE * kind.cores / each / kind.n_children
-    return max(1, math.floor(per_child)) * kind.n_children if per_child >= 1 else max(1, round(per_child * kind.cores))
+    return (
+        max(1, math.floor(per_child)) * kind.n_children
+        if per_child >= 1
+        else max(1, round(per_child * kind.n_children))
+    )
 
 
 def completed(parts: Costs, runs: tuple[LiveRun, LiveRun, LiveRun], kind: WorkerKind, config: Config) -> Costs:

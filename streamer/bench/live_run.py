@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -32,6 +33,8 @@ STARTS_WITHIN_S = 60.0
 SETTLE_S = 2.0
 """Between the last stream's first frame and the window in which is measured."""
 ENDS_WITHIN_S = 30.0
+MOST_PICTURES = 120
+"""Of a long clip only the beginning is shown: its pictures are held in memory while they are encoded."""
 _LOOK_S = 0.5
 
 
@@ -77,7 +80,7 @@ def shown_at(clip: Path, target: Path, *, width: int, height: int, rate: int) ->
     with av.open(str(clip)) as source:
         pictures = [
             frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-            for frame in source.decode(video=0)
+            for frame in islice(source.decode(video=0), MOST_PICTURES)
         ]
     if not pictures:
         raise NotAVideo(f"{clip} has no pictures: choose another clip")

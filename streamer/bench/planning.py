@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from streamer import machine
-from streamer.bench.calibration import DISTURBED_SHARE, SEEDS, SIMULATED_S, Showing, calibrate, interval_of
+from streamer.bench.calibration import DISTURBED_SHARE, SEEDS, SIMULATED_S, Showing, calibrate, interval_of, plain
 from streamer.bench.live_run import LiveRun
 from streamer.bench.record import header
 from streamer.config import Config
@@ -40,6 +40,7 @@ def run(
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measured and simulated for each number of streams; `good` where no median error is beyond `ALLOWED`."""
+    config = plain(config)
     kind = WorkerKind(machine.n_cores(), config.worker.children)
     interval_s = interval_of(config)
     if costs is not None and interval_s > 0 and costs.refine is None:

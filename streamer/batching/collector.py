@@ -15,6 +15,8 @@ from streamer.messages import Mode
 Name = TypeVar("Name", bound=Hashable)
 Item = TypeVar("Item")
 
+LIVE_QUEUE_FRAMES = 2
+"""So many frames of a live stream wait at most: the one that is next, and the newest."""
 SEARCH_COST = 5
 """What a frame costs beside its faces, in faces: a search takes about as long as aligning and embedding five."""
 CROWD_FACES = 8

@@ -100,11 +100,11 @@ def table(result: dict[str, Any]) -> str:
 
 def best_batch(name: str, clip: Path, config: Config, part_s: float) -> dict[str, Any]:
     """A part alone on every core, at the batch at which it costs the least CPU a frame."""
-    found = [_part(name, clip, config, part_s, batch) for batch in BATCHED.get(name, (1,))]
+    found = [part_on_all_cores(name, clip, config, part_s, batch) for batch in BATCHED.get(name, (1,))]
     return min(found, key=lambda one: one["cpu_s_per_frame"])
 
 
-def _part(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
+def part_on_all_cores(name: str, clip: Path, config: Config, part_s: float, batch: int) -> dict[str, Any]:
     """CPU seconds per frame with one such process on every core."""
     arguments = [name, str(clip), "--seconds", str(part_s), "--batch", str(batch)]
     answers = on_every_core("streamer.bench.part", [*arguments, "--config", msgspec.json.encode(config).decode()], name)

@@ -27,6 +27,7 @@ _COMMANDS = {
     "jobs": "streamer.cli.jobs:jobs",
     "licences": "streamer.cli.models:licences",
     "models": "streamer.cli.models:models",
+    "plan": "streamer.cli.plan:plan",
     "report": "streamer.cli.read:report",
     "run": "streamer.cli.run:run",
     "streams": "streamer.cli.streams:streams",

@@ -13,6 +13,7 @@ from streamer.cli.bench_cost import batching, memory, peers, state
 from streamer.cli.bench_document import document
 from streamer.cli.bench_live import live
 from streamer.cli.bench_load import latency, startup, streams
+from streamer.cli.bench_plan import plan
 from streamer.cli.models_needed import ensure_models
 from streamer.cli.options import bus_option, config_option, folder_for_output, json_option, settings
 from streamer.config import Config
@@ -27,7 +28,7 @@ def bench() -> None:
     """Measure this machine with this software."""
 
 
-for command in (batching, document, latency, live, memory, peers, startup, state, streams):
+for command in (batching, document, latency, live, memory, peers, plan, startup, state, streams):
     bench.add_command(command)
 
 

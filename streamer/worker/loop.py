@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer import log
-from streamer.batching.collector import CROWD_FACES, Collector
+from streamer.batching.collector import CROWD_FACES, LIVE_QUEUE_FRAMES, Collector
 from streamer.batching.exchange import Exchange
 from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
@@ -50,7 +50,6 @@ from streamer.worker.state_reader import StateReader
 from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
-LIVE_QUEUE_FRAMES = 2
 SHARED_BATCH = 4
 """How many times the usual batch a child with hands takes, for each of them and itself."""
 QUEUE_BYTES = 256 * 2**20

@@ -13,7 +13,7 @@ from engines.zoo.sample import fetch_sample
 from streamer.bench import batching, memory, state
 from streamer.bench.counted_child import Calls, _CountedModel
 from streamer.bench.fleet.memory import robust_slope, slope_per_min
-from streamer.config import Config
+from streamer.config import Config, DetectSettings
 from streamer.errors import StreamerError
 
 # -- state --------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_a_counted_model_answers_as_the_model_does() -> None:
 @pytest.mark.usefixtures("models")
 def test_a_short_run_of_batching() -> None:
     plan = batching.Plan(n_streams=2, duration_s=1.0, part_s=0.05, repeats=1, batches=(8,))
-    result = json.loads(json.dumps(batching.run(fetch_sample(), Config(), plan)))
+    result = json.loads(json.dumps(batching.run(fetch_sample(), Config(detect=DetectSettings(interval_s=0.0)), plan)))
     [one] = result["rounds"]
     assert one["inside"]["detect"]["items"] == 240
     assert one["inside"]["embed"]["items"] == 240

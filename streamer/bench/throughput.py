@@ -58,7 +58,7 @@ def run(
             bound = machine.n_cores() / sum(shares[name] * part["cpu_s_per_frame"] for name, part in parts.items())
             rounds.append({"parts": parts, "bound_fps": bound, "many": many, "one": one})
     return {
-        **header("throughput"),
+        **header("throughput" if config.detect.interval_s <= 0 else "throughput-refine"),
         "clip": {"name": clip.name, "looped_s": round(reached_s, 1), "files": n_files},
         "models": msgspec.to_builtins(config.models),
         "search": {"interval_s": config.detect.interval_s, "region_px": config.detect.region_px, "shares": shares},

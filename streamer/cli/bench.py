@@ -42,7 +42,7 @@ for command in (batching, document, latency, live, memory, peers, plan, startup,
     "--part-seconds", "part_s", type=_SECONDS, default=3.0, show_default=True, help="How long to measure each part."
 )
 @click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; the median is given.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write throughput.json here.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write the result here.")
 @config_option
 @json_option
 def throughput(
@@ -55,7 +55,11 @@ def throughput(
     config_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Archive frames per second, as a share of what the parts alone would allow."""
+    """Archive frames per second, as a share of what the parts alone would allow.
+
+    throughput-refine.json is of a configuration as it comes; throughput.json of one that searches every picture
+    (`detect.interval_s: 0`).
+    """
     from streamer.bench import throughput as program
 
     config = settings(config_path)

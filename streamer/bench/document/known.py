@@ -39,6 +39,9 @@ BLOCKS: Mapping[str, Block] = {
     "throughput parts": of("throughput", throughput.parts),
     "throughput whole": of("throughput", throughput.whole),
     "throughput stages": of("throughput", throughput.stages),
+    "throughput-refine parts": of("throughput-refine", throughput.parts),
+    "throughput-refine whole": of("throughput-refine", throughput.whole),
+    "throughput-refine stages": of("throughput-refine", throughput.stages),
     "streams": of("streams", streams.whole),
     "streams trials": of("streams", streams.trials),
     "latency": of("latency", latency.whole),
@@ -63,6 +66,7 @@ BLOCKS: Mapping[str, Block] = {
 
 CHARTS: Mapping[str, Callable[[Result], str]] = {
     "throughput": throughput.chart,
+    "throughput-refine": throughput.chart,
     "streams": streams.chart,
     "latency": latency.chart,
     "startup": startup.chart,

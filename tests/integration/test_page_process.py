@@ -93,7 +93,7 @@ def test_what_is_found_and_what_is_not_comes_back_and_leaves_nothing(
         address = resolve(source_at(web, "/watch.html"), connect, 1_700_000_000.0)
         assert (address.url, address.kind) == (f"{web.url}/clip.mp4?expires=1900000000", "http")
         assert address.expires_at_s == 1_900_000_000
-        assert dict(address.headers)["Cookie"] == "login=secret"
+        assert [(one.name, one.value) for one in address.cookies] == [("login", "secret")]
         listed = expand_pages([source_at(web, "/two.html")], CONNECT)
         assert [one.url for one in listed] == [f"{web.url}/a.mp4", f"{web.url}/b.mp4"]
         assert "404" in refusal(source_at(web, "/gone.html"), SourceMissing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from streamer.bench.document import (
     fleet,
@@ -35,6 +36,16 @@ def of(name: str, make: Callable[[Result], str]) -> Block:
     return Block((name,), lambda found: make(found[name]))
 
 
+def as_told(name: str, module: str) -> Block:
+    """What the program itself prints of its result: the `table` of that module, as it is."""
+
+    def make(result: Result) -> str:
+        text: str = import_module(module).table(result)
+        return f"```\n{text}\n```"
+
+    return of(name, make)
+
+
 BLOCKS: Mapping[str, Block] = {
     "throughput parts": of("throughput", throughput.parts),
     "throughput whole": of("throughput", throughput.whole),
@@ -47,6 +58,11 @@ BLOCKS: Mapping[str, Block] = {
     "latency": of("latency", latency.whole),
     "latency stages": of("latency", latency.stages),
     "startup": of("startup", startup.models),
+    "plan": as_told("plan", "streamer.bench.planning"),
+    "peers": as_told("peers", "streamer.bench.peers.table"),
+    "state": as_told("state", "streamer.bench.state"),
+    "batching": as_told("batching", "streamer.bench.batching"),
+    "memory": as_told("memory", "streamer.bench.memory"),
     "tracking": of("tracking", tracking.scenes),
     "refine": of("refine", refine.clips),
     "gates": of("gates", gates.clips),

@@ -44,10 +44,14 @@ class Square:
 
     @staticmethod
     def around(box_xyxy: FloatArray, side_px: int) -> Square:
-        """The square of `side_px` pixels a side that shows the box in its middle."""
+        """The square of `side_px` pixels a side that shows the box in its middle.
+
+        Its corner and its side are whole display pixels: else the last digits of one frame's boxes, in which engines
+        differ, would be in the pixels of the next one's square, and grow from frame to frame.
+        """
         x0, y0, x1, y1 = box_xyxy.tolist()
-        side = max(x1 - x0, y1 - y0, 1.0) * WIDENED
-        return Square((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side_px / side)
+        side = max(2, round(max(x1 - x0, y1 - y0) * WIDENED))
+        return Square(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side_px / side)
 
     def to_square(self) -> Affine:
         """The map (2,3) from display pixels into the square."""

@@ -25,8 +25,10 @@ HAS_BF16 = bool(NATIVE_BF16_FLAGS & this_cpu().flags) and "BF16" in core().get_p
 
 
 def seen_by(folder: Path, precision: str, cwd: Path) -> list[Observation]:
+    """Every picture searched whole: the networks are compared, not where the last digits of a box lead to."""
     cwd.mkdir()
-    done = streamer("run", fetch_sample(), "--model", folder, "--precision", precision, "--quiet", cwd=cwd)
+    options = ("--precision", precision, "--search-every", "0", "--quiet")
+    done = streamer("run", fetch_sample(), "--model", folder, *options, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return observations(cwd / "affect.db")
 

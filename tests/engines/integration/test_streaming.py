@@ -27,7 +27,7 @@ from engines.shipping.sides import EngineSide, Temperatures, TorchSide, open_sid
 from engines.zoo import load_export, load_head
 from engines.zoo.sample import fetch_sample
 from streamer.clock import SystemClock
-from streamer.config import Config, load
+from streamer.config import Config, DetectSettings, load
 from streamer.decode import open_source
 from streamer.faces.detect import Detected, Detector
 from streamer.faces.embed import Embedded, Embedder
@@ -54,6 +54,9 @@ HAS_BF16 = bool(NATIVE_BF16_FLAGS & this_cpu().flags) and "BF16" in core().get_p
     "CPU", "OPTIMIZATION_CAPABILITIES"
 )
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")
+
+
+EVERY_FRAME = Config(detect=DetectSettings(interval_s=0.0))
 
 
 class SideBySide:
@@ -222,7 +225,7 @@ def test_streaming_is_the_offline_evaluation_bit_for_bit(
     kind: str, batch_sizes: Sequence[int], exports: Exports, cache: Path
 ) -> None:
     folder = exports(kind)
-    tracks = streamed(toy_models(folder, "fp32", cache), toy_frames(40), Config(), batch_sizes)
+    tracks = streamed(toy_models(folder, "fp32", cache), toy_frames(40), EVERY_FRAME, batch_sizes)
     assert [len(track.said) for track in tracks.values()] == [40, 40, 35]
     with open_side(f"{folder}@fp32", cache=cache) as side:
         assert isinstance(side, EngineSide)
@@ -234,7 +237,7 @@ def test_streaming_is_the_offline_evaluation_bit_for_bit(
 @pytest.mark.parametrize("kind", KINDS)
 def test_streaming_is_torch_within_a_thousandth(kind: str, exports: Exports, cache: Path) -> None:
     model = toys.trained(kind)
-    tracks = streamed(toy_models(exports(kind), "fp32", cache), toy_frames(40), Config(), (4,))
+    tracks = streamed(toy_models(exports(kind), "fp32", cache), toy_frames(40), EVERY_FRAME, (4,))
     torch_side = TorchSide("torch", model.backbone, model.head)
     for track in tracks.values():
         wanted = torch_side.answers(track.crops, Temperatures(1.0, TEMPERATURE))
@@ -250,7 +253,7 @@ def test_streaming_is_torch_within_a_thousandth(kind: str, exports: Exports, cac
 def test_coarser_precisions_stream_as_they_evaluate(precision: str, quantised: Path, cache: Path) -> None:
     models = toy_models(quantised, precision, cache)
     assert models.precision == precision
-    tracks = streamed(models, toy_frames(24), Config(), (2, 5))
+    tracks = streamed(models, toy_frames(24), EVERY_FRAME, (2, 5))
     with (
         open_side(f"{quantised}@{precision}", cache=cache) as side,
         open_side(f"{quantised}@fp32", cache=cache) as full,

@@ -46,7 +46,7 @@ WITH_ENGINES := $(if $(filter true,$(CI)),yes,$(if $(wildcard .venv-engines/.eng
 ENGINES_TESTS := tests/engines
 NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|runtime/torch|cli/train)|tests/engines
 
-# Budget: 33 minutes on two cores for the first line, with Kafka, models and browser set up from nothing; 10 for the second.
+# Budget: 35 minutes on two cores for the first line, with Kafka, models and browser set up from nothing; 6 for the second.
 test: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## all tests; sets up Kafka, models and the browser where it can
 	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest --ignore=$(ENGINES_TESTS) $(PYTEST_ARGS)
 ifdef WITH_ENGINES

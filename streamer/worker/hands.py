@@ -86,8 +86,9 @@ class _Hand:
         return hand
 
     def make_room(self, n_bytes: int) -> None:
+        """Have so much memory that both see. Raises `OSError` where the system has not: containers are given little."""
         if n_bytes > len(self.view):
-            os.ftruncate(self.file, n_bytes)
+            _reserve(self.file, n_bytes)
             self.memory = mmap.mmap(self.file, n_bytes)
             self.view = np.frombuffer(self.memory, np.uint8)
 
@@ -291,6 +292,14 @@ class _Asked:
         if self.own_frames:
             self.hands.own(self.own_frames, self.hands.now_s() - self.asked_s)
         return None if self.lost else self.hands.answer(self.hand, self.stop - self.start)
+
+
+def _reserve(file: int, n_bytes: int) -> None:
+    """Make the file that long. What is not really there would kill whoever writes to it, so it is asked for now."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, n_bytes)
+    else:
+        os.ftruncate(file, n_bytes)
 
 
 def _learnt(known: float | None, newest: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -116,6 +118,28 @@ def test_a_hand_that_is_killed_costs_nothing(models_here: Models, hands: Callabl
 
     assert records(models_here, frames, others, kill) == alone
     assert others.processes == ()
+
+
+def test_without_memory_to_share_the_child_goes_on_alone(
+    models_here: Models, hands: Callable[[Config, int], Hands], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = frames_of(fetch_sample(), 120)
+    alone = records(models_here, frames, None)
+    others = hands(Config(), 1)
+
+    def refuse(file: int, offset: int, n_bytes: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    state = StreamState(Tracker(Config().track), None)  # type: ignore[arg-type]
+    batch = [(state.standing.chain, one) for one in frames[:BATCH]]
+    limit_s = time.monotonic() + GETS_READY_S
+    while not (parts := others.begin(batch)):
+        assert time.monotonic() < limit_s, "the hand does not get ready"
+        time.sleep(0.05)
+    assert [part.wait() for part in parts] == [None]
+    assert others.processes == ()
+    assert records(models_here, frames, others) == alone
 
 
 def test_with_gates_nothing_is_given_away(hands: Callable[[Config, int], Hands]) -> None:

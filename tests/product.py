@@ -69,6 +69,13 @@ def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
         return []
 
 
+def committing_often(folder: Path) -> tuple[str, Path]:
+    """Options for a run that is to be killed in the middle: a fast machine ends a clip within one usual interval."""
+    config = folder / "often.yaml"
+    config.write_text("checkpoint: {archive_interval_s: 0.2}\n")
+    return "--config", config
+
+
 def until(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     """Wait for something that will happen, and fail by a deadline."""
     deadline_s = time.monotonic() + timeout_s

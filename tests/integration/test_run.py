@@ -17,6 +17,7 @@ from tests.product import (
     ONE_FACE,
     TWO_FACES,
     children_of,
+    committing_often,
     interrupt,
     needs_clips,
     observations,
@@ -32,16 +33,16 @@ from tests.product import (
 from tests.videos import pattern
 
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
-N_FRAMES = 6 * 72
+N_FRAMES = 12 * 72
 
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """14 s of one face: long enough to be killed in the middle."""
+    """29 s of one face: long enough to be killed in the middle."""
     if not ONE_FACE.is_file():
         pytest.skip("the shared clips are not on this machine")
     target = tmp_path_factory.mktemp("long") / "face.mp4"
-    loop_clip(ONE_FACE, target, 14.0)
+    loop_clip(ONE_FACE, target, 28.0)
     return target
 
 
@@ -126,7 +127,7 @@ def test_a_finished_file_is_not_analysed_again(tmp_path: Path) -> None:
 def test_a_killed_child_is_replaced_and_nothing_is_lost_or_doubled(
     tmp_path: Path, long_clip: Path, undisturbed: dict[str, dict[str, list[bytes]]]
 ) -> None:
-    process = start("run", long_clip, "--json", cwd=tmp_path)
+    process = start("run", long_clip, "--json", *committing_often(tmp_path), cwd=tmp_path)
     database = tmp_path / "affect.db"
     for n_wanted in (60, 250):
         until(lambda n=n_wanted: n_results(database) > n, f"{n_wanted} results")  # type: ignore[misc]
@@ -141,7 +142,7 @@ def test_a_killed_child_is_replaced_and_nothing_is_lost_or_doubled(
 def test_an_interrupted_run_keeps_what_was_done_and_goes_on_later(
     tmp_path: Path, long_clip: Path, undisturbed: dict[str, dict[str, list[bytes]]]
 ) -> None:
-    process = start("run", long_clip, "--quiet", cwd=tmp_path)
+    process = start("run", long_clip, "--quiet", *committing_often(tmp_path), cwd=tmp_path)
     database = tmp_path / "affect.db"
     until(lambda: n_results(database) > 60, "the first commit")
     interrupt(process)

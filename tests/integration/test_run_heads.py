@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -11,7 +12,18 @@ import pytest
 from engines.spec import ContextName
 from streamer.bench.clips import loop_clip
 from tests.heads import write_test_head
-from tests.product import ONE_FACE, children_of, needs_clips, observations, result_bytes, runs, start, streamer, until
+from tests.product import (
+    ONE_FACE,
+    children_of,
+    committing_often,
+    needs_clips,
+    observations,
+    result_bytes,
+    runs,
+    start,
+    streamer,
+    until,
+)
 
 pytestmark = [pytest.mark.models, pytest.mark.clips, pytest.mark.usefixtures("models"), needs_clips]
 
@@ -20,7 +32,7 @@ def test_a_recurrent_head_answers_and_is_resumed_exactly(tmp_path: Path) -> None
     context: tuple[ContextName, ...] = ("gap_s", "detector_score", "face_px", "roll_deg", "yaw_deg")
     head = write_test_head(tmp_path, stat="min_max_mean", context=context)
     clip = tmp_path / "face.mkv"
-    loop_clip(ONE_FACE, clip, 9.0)
+    loop_clip(ONE_FACE, clip, 18.0)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     assert streamer("run", clip, "--head", head, "--quiet", cwd=tmp_path / "whole").returncode == 0
@@ -31,13 +43,15 @@ def test_a_recurrent_head_answers_and_is_resumed_exactly(tmp_path: Path) -> None
     answers, bare = np.array([one.probs for one in seen]), np.array([one.bare.probs for one in seen])
     assert np.abs(answers - bare).max() > 0.05
 
-    process = start("run", clip, "--head", head, "--quiet", cwd=tmp_path / "killed")
+    often = committing_often(tmp_path)
+    process = start("run", clip, "--head", head, "--json", *often, cwd=tmp_path / "killed")
     database = tmp_path / "killed" / "affect.db"
     until(lambda: database.is_file() and n_done(database) > 20, "the first commit")
     for child in children_of(process):
         child.send_signal(signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
+    assert json.loads(out)["sources"][0]["restarts"] == 1
     assert result_bytes(database) == result_bytes(tmp_path / "whole" / "affect.db")
 
 

@@ -22,9 +22,13 @@ pytestmark = [
 
 @pytest.fixture
 def config(tmp_path: Path, kafka_url: str, prefix: str) -> Path:
-    """Eight partitions under a prefix of this test's own."""
+    """Eight partitions under a prefix of this test's own, and commits often enough to be killed in between."""
     path = tmp_path / "kafka.yaml"
-    path.write_text(json.dumps({"bus": kafka_url, "topics": {"prefix": prefix, "partitions": 8}}))
+    path.write_text(
+        json.dumps(
+            {"bus": kafka_url, "topics": {"prefix": prefix, "partitions": 8}, "checkpoint": {"archive_interval_s": 0.2}}
+        )
+    )
     return path
 
 
@@ -53,7 +57,7 @@ def test_a_killed_child_neither_loses_nor_doubles_on_kafka(
     tmp_path: Path, config: Path, kafka_url: str, prefix: str
 ) -> None:
     clip = tmp_path / "face.mp4"
-    loop_clip(ONE_FACE, clip, 12.0)
+    loop_clip(ONE_FACE, clip, 24.0)
     process = start("run", clip, "--config", config, "--json", cwd=tmp_path)
     until(lambda: n_committed(process, kafka_url, prefix) > 30, "the first commit", 120)
     for child in children_of(process):

@@ -16,6 +16,7 @@ from tests.product import (
     NO_FACE,
     ONE_FACE,
     children_of,
+    committing_often,
     needs_clips,
     raw,
     result_bytes,
@@ -35,7 +36,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         pytest.skip("the shared clips are not on this machine")
     folder = tmp_path_factory.mktemp("clips")
     made = [folder / "one.mp4", folder / "two.mp4"]
-    for clip, seconds in zip(made, (6.0, 4.0), strict=True):
+    for clip, seconds in zip(made, (24.0, 16.0), strict=True):
         loop_clip(ONE_FACE, clip, seconds)
     return made
 
@@ -64,7 +65,7 @@ def test_children_end_with_their_supervisor_and_the_same_command_goes_on(tmp_pat
     done = streamer(*command, cwd=undisturbed)
     assert done.returncode == 0, done.stderr
 
-    process = start(*command, cwd=killed)
+    process = start(*command, *committing_often(killed), cwd=killed)
     until(lambda: n_observations(killed / "affect.db") > 30, "the first commits")
     children = children_of(process)
     assert children

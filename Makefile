@@ -46,9 +46,19 @@ WITH_ENGINES := $(if $(filter true,$(CI)),yes,$(if $(wildcard .venv-engines/.eng
 ENGINES_TESTS := tests/engines
 NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|runtime/torch|cli/train)|tests/engines
 
-# Budget: 35 minutes on two cores for the first line, with Kafka, models and browser set up from nothing; 6 for the second.
+# Two lanes side by side: real servers wait more than they work. The longer one is shown as it goes (the + keeps make from
+# holding it back), the other one when it is over, where make can.
+# Budget: 30 minutes on two cores with Kafka, models, cameras and browser set up from nothing. Tests of your choice:
+# .venv/bin/python -m pytest tests/unit/bus
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## all tests; sets up Kafka, models and the browser where it can
-	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest --ignore=$(ENGINES_TESTS) $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory --keep-going --jobs=2 $(SYNC) test-systems test-parts
+
+.PHONY: test-systems test-parts
+test-systems:
+	+AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest tests/integration tests/cameras tests/fleet $(PYTEST_ARGS)
+test-parts:
+	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest tests/unit tests/golden tests/contract tests/readers $(PYTEST_ARGS)
 ifdef WITH_ENGINES
 	AFFECT_STREAMER_TEST_SETUP=1 .venv-engines/bin/python -m pytest $(ENGINES_TESTS) $(PYTEST_ARGS)
 else

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+
+from tests import debian
 
 SWITCHES = (
     "--headless=new",
@@ -31,14 +32,7 @@ SWITCHES = (
 def require_browser() -> tuple[str, str]:
     """Paths of Chromium and ChromeDriver; installs Debian's where it may, else skips (fails when CI=true)."""
     found = _find()
-    if found is None and _may_install():
-        subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "chromium-driver"],
-            check=False,
-            capture_output=True,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
+    if found is None and debian.install("chromium", "chromium-driver"):
         found = _find()
     if found is not None:
         return found
@@ -94,8 +88,3 @@ def _find() -> tuple[str, str] | None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     return (chromium, driver) if chromium and driver else None
-
-
-def _may_install() -> bool:
-    asked = os.environ.get("CI") == "true" or os.environ.get("AFFECT_STREAMER_TEST_SETUP") == "1"
-    return asked and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 
 import pytest
+
+from tests import debian
 
 PACKAGES = (
     "ffmpeg",
@@ -26,25 +26,13 @@ _tried: list[bool] = []
 def require(missing: Callable[[], str | None]) -> None:
     """Return where nothing is missing. Installs Debian's packages where it may, else skips (fails when CI=true)."""
     reason = missing()
-    if reason is not None and _may_install() and not _tried:
+    if reason is not None and not _tried:
         _tried.append(True)
-        _install()
-        reason = missing()
+        if debian.install(*PACKAGES):
+            reason = missing()
     if reason is None:
         return
     reason = f"{reason} (apt-get install {' '.join(PACKAGES)})"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def _install() -> None:
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
-    for command in (["apt-get", "update", "-q"], install):
-        subprocess.run(command, check=False, capture_output=True, env=quiet)
-
-
-def _may_install() -> bool:
-    asked = os.environ.get("CI") == "true" or os.environ.get("AFFECT_STREAMER_TEST_SETUP") == "1"
-    return asked and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None

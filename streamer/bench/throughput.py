@@ -39,9 +39,10 @@ def run(
     duration_s: float = 60.0,
     part_s: float = 3.0,
     repeats: int = 3,
+    label: str = "",
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Everything measured `repeats` times in turn; medians, and the spread of the whole."""
+    """Everything measured `repeats` times in turn; medians, and the spread of the whole. `label` ends its name."""
     with tempfile.TemporaryDirectory(prefix="affect-streamer-bench-") as place:
         folder = Path(place)
         looped = folder / f"loop{clip.suffix if clip.suffix in ('.mp4', '.mov', '.mkv') else '.mkv'}"
@@ -58,7 +59,7 @@ def run(
             bound = machine.n_cores() / sum(shares[name] * part["cpu_s_per_frame"] for name, part in parts.items())
             rounds.append({"parts": parts, "bound_fps": bound, "many": many, "one": one})
     return {
-        **header("throughput" if config.detect.interval_s <= 0 else "throughput-refine"),
+        **header("-".join(filter(None, ("throughput", "refine" if config.detect.interval_s > 0 else "", label)))),
         "clip": {"name": clip.name, "looped_s": round(reached_s, 1), "files": n_files},
         "models": msgspec.to_builtins(config.models),
         "search": {"interval_s": config.detect.interval_s, "region_px": config.detect.region_px, "shares": shares},

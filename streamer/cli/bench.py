@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from streamer.bench.document.throughput import LABELS
 from streamer.cli.bench_common import clips_of, give, sample, tell
 from streamer.cli.bench_cost import batching, memory, peers, state
 from streamer.cli.bench_document import document
@@ -42,6 +43,7 @@ for command in (batching, document, latency, live, memory, peers, plan, startup,
     "--part-seconds", "part_s", type=_SECONDS, default=3.0, show_default=True, help="How long to measure each part."
 )
 @click.option("--repeats", type=_COUNT, default=3, show_default=True, help="Rounds; the median is given.")
+@click.option("--label", type=click.Choice(LABELS[1:]), help="Says what is special here: it ends the result's name.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write the result here.")
 @config_option
 @json_option
@@ -51,6 +53,7 @@ def throughput(
     duration_s: float,
     part_s: float,
     repeats: int,
+    label: str | None,
     folder: Path | None,
     config_path: Path | None,
     as_json: bool,
@@ -76,6 +79,7 @@ def throughput(
         duration_s=duration_s,
         part_s=part_s,
         repeats=repeats,
+        label=label or "",
         tell=tell,
     )
     give(result, program.table(result), folder, as_json)

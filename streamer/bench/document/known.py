@@ -46,13 +46,17 @@ def as_told(name: str, module: str) -> Block:
     return of(name, make)
 
 
+THROUGHPUTS = tuple(
+    "-".join(filter(None, ("throughput", how, label))) for how in ("", "refine") for label in throughput.LABELS
+)
+"""Every picture searched whole, or refined in between; as it comes, of larger pictures, of the large network."""
+
 BLOCKS: Mapping[str, Block] = {
-    "throughput parts": of("throughput", throughput.parts),
-    "throughput whole": of("throughput", throughput.whole),
-    "throughput stages": of("throughput", throughput.stages),
-    "throughput-refine parts": of("throughput-refine", throughput.parts),
-    "throughput-refine whole": of("throughput-refine", throughput.whole),
-    "throughput-refine stages": of("throughput-refine", throughput.stages),
+    **{
+        f"{name} {kind}": of(name, make)
+        for name in THROUGHPUTS
+        for kind, make in (("parts", throughput.parts), ("whole", throughput.whole), ("stages", throughput.stages))
+    },
     "streams": of("streams", streams.whole),
     "streams trials": of("streams", streams.trials),
     "latency": of("latency", latency.whole),
@@ -81,8 +85,7 @@ BLOCKS: Mapping[str, Block] = {
 """What stands between `<!-- begin NAME -->` and `<!-- end NAME -->` in a document."""
 
 CHARTS: Mapping[str, Callable[[Result], str]] = {
-    "throughput": throughput.chart,
-    "throughput-refine": throughput.chart,
+    **dict.fromkeys(THROUGHPUTS, throughput.chart),
     "streams": streams.chart,
     "latency": latency.chart,
     "startup": startup.chart,

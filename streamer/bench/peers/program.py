@@ -85,10 +85,10 @@ def run(clip: Path, judged: Sequence[Path], config: Config, plan: Plan, tell: Te
     }
 
 
-def ratios(ours: Sequence[dict[str, dict[str, float]]], network: str, fps: Sequence[float]) -> dict[str, float]:
-    """How many times as fast we are: medians of the ratios within each round."""
+def ratios(ours: Sequence[dict[str, dict[str, float]]], name: str, fps: Sequence[float]) -> dict[str, float]:
+    """How many times as fast we are with the settings `name`: medians of the ratios within each round."""
     return {
-        key: statistics.median(one[network][key] / theirs for one, theirs in zip(ours, fps, strict=True))
+        key: statistics.median(one[name][key] / theirs for one, theirs in zip(ours, fps, strict=True))
         for key in ("many", "one")
     }
 
@@ -96,8 +96,11 @@ def ratios(ours: Sequence[dict[str, dict[str, float]]], network: str, fps: Seque
 def _ours(
     config: Config, resnet50: Path | None, precision: str, contestants: Sequence[Contestant]
 ) -> dict[str, Config]:
-    """Our settings by the network that is run: the configured one, and ResNet50 where a peer runs it."""
-    found = {"configured": config}
+    """Our settings by what is compared: as they come, with every picture searched whole, and ResNet50 for its peer."""
+    every = msgspec.structs.replace(config, detect=msgspec.structs.replace(config.detect, interval_s=0.0))
+    found = {"every_frame": every}
+    if config.detect.interval_s > 0:
+        found = {"refine": config} | found
     if resnet50 is not None and any(one.ready and one.peer.network == "resnet50" for one in contestants):
         head = exported_head(str(resnet50))
         models = with_models(
@@ -119,16 +122,16 @@ def _round(
     plan: Plan,
     tell: Tell,
 ) -> dict[str, dict[str, float]]:
-    """Frames a second of ours by network, and of every peer, into its `speeds`."""
+    """Frames a second of ours by settings, and of every peer, into its `speeds`."""
     found: dict[str, dict[str, float]] = {}
-    for network, config in ours.items():
-        tell(f"round {number + 1} of {plan.repeats}: ours ({network}), {plan.n_files} files at once, then one")
-        place = folder / f"{network}-{number}"
+    for name, config in ours.items():
+        tell(f"round {number + 1} of {plan.repeats}: ours ({name}), {plan.n_files} files at once, then one")
+        place = folder / f"{name}-{number}"
         place.mkdir()
         many = run_copies(place, clip, config, plan.n_files, number)
         one = run_copies(place, clip, config, 1, number) if plan.n_files > 1 else many
-        found[network] = {"many": many["fps"], "one": one["fps"], "frames": one["frames"]}
-        found[network] |= {f"{k}_cpu_s_per_frame": v["cpu_s_per_frame"] for k, v in (("many", many), ("one", one))}
+        found[name] = {"many": many["fps"], "one": one["fps"], "frames": one["frames"]}
+        found[name] |= {f"{k}_cpu_s_per_frame": v["cpu_s_per_frame"] for k, v in (("many", many), ("one", one))}
     for peer in contestants:
         if not peer.ready:
             continue
@@ -173,8 +176,8 @@ def _counts(rows: Sequence[FaceRow], there: Sequence[int] | None) -> dict[str, A
 
 def _middles(rounds: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     return {
-        network: {key: statistics.median(one[network][key] for one in rounds) for key in of_first}
-        for network, of_first in rounds[0].items()
+        name: {key: statistics.median(one[name][key] for one in rounds) for key in of_first}
+        for name, of_first in rounds[0].items()
     }
 
 
@@ -191,18 +194,18 @@ def _told(one: Contestant, rounds: Sequence[dict[str, dict[str, float]]], seen: 
     }
     if len(one.speeds) < len(rounds) or not one.ready:
         return told
-    network = "resnet50" if peer.network == "resnet50" else "configured"
+    against = [name for name in rounds[0] if (name == "resnet50") == (peer.network == "resnet50")]
     fps = [answer.fps for answer in one.speeds]
     frames = {answer.frames for answer in one.speeds}
     return told | {
         "fps": statistics.median(fps),
         "fps_rounds": fps,
         "frames": one.speeds[0].frames,
-        "same_frames": frames == {int(rounds[0][network]["frames"])},
+        "same_frames": frames == {int(rounds[0][against[0]]["frames"])},
         "cpu_s_per_frame": statistics.median(answer.cpu_s / answer.frames for answer in one.speeds),
         "ready_s": statistics.median(answer.ready_s for answer in one.speeds),
         "threads_tried": one.probes,
         "one_process_a_core_fps": statistics.median(one.one_a_core_fps) if one.one_a_core_fps else None,
-        "ratio": ratios(rounds, network, fps),
+        "ratio": {name: ratios(rounds, name, fps) for name in against},
         "clips": {name: found[peer.name] for name, found in seen.items() if peer.name in found},
     }

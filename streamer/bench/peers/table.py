@@ -15,11 +15,14 @@ def table(result: dict[str, Any]) -> str:
         if peer["missing"] is not None:
             lines.append(f"  {name:18} missing: {peer['missing']}")
             continue
-        ratio = peer["ratio"]
-        lines.append(
-            f"  {name:18} {peer['fps']:7.1f} frames/s   we are {ratio['many']:.1f} times as fast with {many} files, "
-            f"{ratio['one']:.1f} with 1" + ("" if peer["same_frames"] else "   (it read another number of frames)")
-        )
+        other = "" if peer["same_frames"] else "   (it read another number of frames)"
+        lines.append(f"  {name:18} {peer['fps']:7.1f} frames/s{other}")
+        for how, ratio in peer["ratio"].items():
+            goal = result["goals"].get(how, {}).get(name, {})
+            lines.append(
+                f"    we, {how:12} {ratio['many']:5.1f} times as fast with {many} files{_goal(goal, 'many')}, "
+                f"{ratio['one']:5.1f} with 1{_goal(goal, 'one')}"
+            )
     for name, found in result["clips"].items():
         shown = {"ours": found} | {
             peer: told["clips"][name] for peer, told in result["peers"].items() if name in told.get("clips", {})
@@ -31,6 +34,10 @@ def table(result: dict[str, Any]) -> str:
                 f"labels as ours {_share(one.get('labels_equal'))}"
             )
     return "\n".join(lines)
+
+
+def _goal(goals: dict[str, float], key: str) -> str:
+    return f" (goal {goals[key]:g})" if key in goals else ""
 
 
 def _of(part: int | None, whole: int | None) -> str:

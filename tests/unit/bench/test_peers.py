@@ -211,8 +211,8 @@ def test_the_afternoons_loop_finds_the_face_of_the_sample(tmp_path: Path) -> Non
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    ours = [{"configured": {"many": 100.0, "one": 50.0}}, {"configured": {"many": 300.0, "one": 60.0}}]
-    assert program.ratios(ours, "configured", [10.0, 20.0]) == {"many": 12.5, "one": 4.0}
+    ours = [{"refine": {"many": 100.0, "one": 50.0}}, {"refine": {"many": 300.0, "one": 60.0}}]
+    assert program.ratios(ours, "refine", [10.0, 20.0]) == {"many": 12.5, "one": 4.0}
 
 
 def test_a_peer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
@@ -237,10 +237,12 @@ def test_ours_beside_a_peer_and_one_that_is_missing(
     monkeypatch.setattr("streamer.bench.peers.contestants.environment", found)
     plan = program.Plan(("fake", "absent"), n_files=1, duration_s=1.0, repeats=1)
     result = json.loads(json.dumps(program.run(fetch_sample(), (), Config(), plan)))
-    ours = result["ours"]["configured"]
+    ours = result["ours"]["refine"]
+    every = result["ours"]["every_frame"]
     told = result["peers"]["fake"]
     assert (told["missing"], told["fps"], told["same_frames"]) == (None, 10.0, ours["frames"] == 240)
-    assert told["ratio"]["one"] == pytest.approx(ours["one"] / 10.0)
+    assert told["ratio"]["refine"]["one"] == pytest.approx(ours["one"] / 10.0)
+    assert told["ratio"]["every_frame"]["many"] == pytest.approx(every["many"] / 10.0)
     assert result["clips"]["carphone.mp4"] | {"boxes": 120} == result["clips"]["carphone.mp4"]
     assert result["clips"]["carphone.mp4"]["recall"] == 1.0
     assert told["clips"]["carphone.mp4"]["faces_shared"] > 100

@@ -46,21 +46,21 @@ WITH_ENGINES := $(if $(filter true,$(CI)),yes,$(if $(wildcard .venv-engines/.eng
 ENGINES_TESTS := tests/engines
 NEEDS_TORCH := engines/(models|training|evaluation|shipping|temporal|data|losses|runtime/torch|cli/train)|tests/engines
 
-# Two lanes side by side: real servers wait more than they work. The longer one is shown as it goes (the + keeps make from
-# holding it back), the other one when it is over, where make can.
+# Two lanes side by side: real servers wait more than they work. One is shown as it goes, the other one when it is over.
 # Budget: 30 minutes on two cores with Kafka, models, cameras and browser set up from nothing. Tests of your choice:
 # .venv/bin/python -m pytest tests/unit/bus
-SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: .venv/.dev $(if $(WITH_ENGINES),.venv-engines/.engines) ## all tests; sets up Kafka, models and the browser where it can
-	$(MAKE) --no-print-directory --keep-going --jobs=2 $(SYNC) test-systems test-parts
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-parts test-systems
 
-.PHONY: test-systems test-parts
-test-systems:
-	+AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest tests/integration tests/cameras tests/fleet $(PYTEST_ARGS)
+.PHONY: test-parts test-systems
+PYTEST := AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest
+when_over = @log=$$(mktemp); $(1) >"$$log" 2>&1; status=$$?; cat "$$log"; rm "$$log"; exit $$status
 test-parts:
-	AFFECT_STREAMER_TEST_SETUP=1 .venv/bin/python -m pytest tests/unit tests/golden tests/contract tests/readers $(PYTEST_ARGS)
+	$(PYTEST) tests/unit tests/golden tests/contract tests/readers tests/integration $(PYTEST_ARGS)
+test-systems:
+	$(call when_over,$(PYTEST) tests/cameras tests/fleet $(PYTEST_ARGS))
 ifdef WITH_ENGINES
-	AFFECT_STREAMER_TEST_SETUP=1 .venv-engines/bin/python -m pytest $(ENGINES_TESTS) $(PYTEST_ARGS)
+	$(call when_over,$(subst .venv/,.venv-engines/,$(PYTEST)) $(ENGINES_TESTS) $(PYTEST_ARGS))
 else
 	@echo "Skipped: $(ENGINES_TESTS), which needs torch. 'make engines' sets it up (6 GB); then 'make test' runs it too."
 endif

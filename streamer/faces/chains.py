@@ -29,8 +29,13 @@ class Chain:
     faces: Detections | None = None
 
 
-def place_of(frame: Frame, interval_s: float) -> Place:
-    """The cell of a frame: whatever else changes what is seen where, a new segment or another size, begins one too."""
+def place_of(frame: Frame, interval_s: float) -> Place | None:
+    """The cell of a frame, None where each is one of its own (`interval_s` 0).
+
+    Whatever else changes what is seen where, a new segment or another size, begins a cell too.
+    """
+    if interval_s <= 0:
+        return None
     picture = frame.picture
     # A hundredth of a frame: media times are sums of fractions, and 0.6 / 0.2 is less than 3.
     return frame.segment, picture.width, picture.height, math.floor(frame.media_time_s / interval_s + 1e-3)
@@ -59,7 +64,7 @@ def find(
     following: list[tuple[int, int | None]] = []  # position, and that of the frame before in this batch
     newest: dict[int, int] = {}
     for i, (chain, frame) in enumerate(batch):
-        place = place_of(frame, interval_s) if interval_s > 0 else None
+        place = place_of(frame, interval_s)
         if place is None or place != chain.place:
             due.append(i)
             chain.place = place

@@ -210,11 +210,8 @@ class Hands:
     def _cuts(self, frames: Sequence[Frame], able: Sequence[_Hand]) -> list[int]:
         """Where the part of each of `able` begins: at first frames of cells, the parts as long as each is fast."""
         interval_s = self._config.detect.interval_s
-        if interval_s > 0:
-            places = [place_of(frame, interval_s) for frame in frames]
-            begins = [k for k in range(1, len(frames)) if places[k] != places[k - 1]]
-        else:
-            begins = list(range(1, len(frames)))
+        places = [place_of(frame, interval_s) for frame in frames]
+        begins = [k for k in range(1, len(frames)) if places[k] is None or places[k] != places[k - 1]]
         if not begins:
             return [len(frames)]
         known = [one for one in (self._own_frames_per_s, *(hand.frames_per_s for hand in able)) if one is not None]

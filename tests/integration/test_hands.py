@@ -15,7 +15,7 @@ import pytest
 from engines.zoo.sample import fetch_sample
 from streamer.bench.clips import loop_clip
 from streamer.clock import SystemClock
-from streamer.config import Config, GateSettings, WorkerSettings
+from streamer.config import Config, DetectSettings, GateSettings, WorkerSettings
 from streamer.decode import open_source
 from streamer.faces.track import Tracker
 from streamer.messages import encode
@@ -31,6 +31,7 @@ from tests.product import observations, streamer
 pytestmark = [pytest.mark.models, pytest.mark.usefixtures("models")]
 BATCH = 40
 GETS_READY_S = 120.0
+EVERY_FRAME = msgspec.structs.replace(Config(), detect=DetectSettings(interval_s=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,13 @@ def frames_of(sample: Path, n: int) -> list[Frame]:
 
 
 def records(
-    models: Models, frames: list[Frame], others: Hands | None, before_batch: Callable[[int], None] = lambda _: None
+    models: Models,
+    frames: list[Frame],
+    others: Hands | None,
+    before_batch: Callable[[int], None] = lambda _: None,
+    config: Config = Config(),  # noqa: B008 (it is frozen)
 ) -> list[bytes]:
-    config, counters = Config(), Counters()
+    counters = Counters()
     context = StreamContext("a", "r", "s", models.model_id, models.precision)
     actor = StreamActor(context, config.state, models.head.needs, counters)
     state = StreamState(Tracker(config.track), actor, counters)
@@ -93,14 +98,15 @@ def get_ready(others: Hands, frames: list[Frame], n: int) -> None:
         assert part.wait() is not None
 
 
+@pytest.mark.parametrize("config", [Config(), EVERY_FRAME], ids=["refined", "every frame searched"])
 def test_parts_looked_at_by_others_give_the_same_bytes(
-    models_here: Models, hands: Callable[[Config, int], Hands]
+    models_here: Models, hands: Callable[[Config, int], Hands], config: Config
 ) -> None:
     frames = frames_of(fetch_sample(), 120)
-    alone = records(models_here, frames, None)
-    others = hands(Config(), 2)
+    alone = records(models_here, frames, None, config=config)
+    others = hands(config, 2)
     get_ready(others, frames, 2)
-    assert records(models_here, frames, others) == alone
+    assert records(models_here, frames, others, config=config) == alone
     assert len(alone) > 100
 
 

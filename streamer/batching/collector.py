@@ -64,7 +64,8 @@ class Collector(Generic[Name, Item]):
     never) when its turn comes is dropped too, see `late`. Archive lanes: a full lane refuses, and whoever offers
     waits. A batch is due when it is full, when its oldest frame has waited `max_wait_s`, or when no lane could deliver
     more (all full or ended). While archives are held back (what was made of them before waits for the bus), batches
-    are of live lanes alone.
+    are of live lanes alone. Where all lanes are archives nobody waits for a record: a batch then has up to
+    `archive_frames` frames (0: as many as else), as long as it is not likely to show more faces than that.
 
     Who comes into a batch where not all can: higher priorities first; within one, every stream has the same share of
     the work, so that frames with many faces come less often than others when there is too much to do. A stream that
@@ -74,8 +75,10 @@ class Collector(Generic[Name, Item]):
     a batch of its own, and `take_passing` lets the others by in the middle of it.
     """
 
-    def __init__(self, max_frames: int, max_wait_s: float, late_s: float = 0.0) -> None:
+    def __init__(self, max_frames: int, max_wait_s: float, late_s: float = 0.0, archive_frames: int = 0) -> None:
         self._max_frames = max_frames
+        self._archive_frames = max(max_frames, archive_frames)
+        self._n_live = 0
         self._max_wait_s = max_wait_s
         self._late_s = late_s
         self._lanes: dict[Name, _Lane[Item]] = {}
@@ -89,6 +92,7 @@ class Collector(Generic[Name, Item]):
         if stream in self._lanes:
             raise ValueError(f"lane {stream!r} is already open")
         self._n_opened += 1
+        self._n_live += mode == "live"
         self._lanes[stream] = _Lane(mode, max(1, capacity), priority, self._n_opened)
 
     def prioritise(self, stream: Name, priority: int) -> None:
@@ -107,6 +111,20 @@ class Collector(Generic[Name, Item]):
         """Whether `offer` would take a frame without dropping one. A closed lane takes (and forgets) anything."""
         lane = self._lanes.get(stream)
         return lane is None or len(lane.queue) < lane.capacity
+
+    def hungry(self) -> list[Name]:
+        """Lanes whose decoders, where they wait for room, should go on now.
+
+        Half a queue at a time: a thread that is woken for one frame costs as much as the frame. All with any room where
+        what waits is less than a batch.
+        """
+        n_waiting = sum(len(lane.queue) for lane in self._lanes.values())
+        return [
+            name
+            for name, lane in self._lanes.items()
+            if len(lane.queue) <= lane.capacity // 2
+            or (n_waiting < self._most_frames and len(lane.queue) < lane.capacity)
+        ]
 
     def offer(self, stream: Name, item: Item, now_s: float, born_s: float | None = None) -> Item | None:
         """Queue a frame; returns the older frame a live lane dropped for it.
@@ -135,7 +153,10 @@ class Collector(Generic[Name, Item]):
     def close(self, stream: Name) -> list[Item]:
         """Forget a lane; returns what was still waiting."""
         lane = self._lanes.pop(stream, None)
-        return [waiting.item for waiting in lane.queue] if lane else []
+        if lane is None:
+            return []
+        self._n_live -= lane.mode == "live"
+        return [waiting.item for waiting in lane.queue]
 
     def finished(self) -> list[Name]:
         """Ended lanes with nothing left to deliver."""
@@ -149,7 +170,7 @@ class Collector(Generic[Name, Item]):
             return None
         n_waiting = sum(len(lane.queue) for lane in waiting)
         can_grow = any(not lane.ended and len(lane.queue) < lane.capacity for lane in able)
-        if n_waiting >= self._max_frames or not can_grow:
+        if n_waiting >= self._most_frames or not can_grow:
             return 0.0
         oldest_s = min(lane.queue[0].offered_s for lane in waiting)
         return max(0.0, oldest_s + self._max_wait_s - now_s)
@@ -158,7 +179,7 @@ class Collector(Generic[Name, Item]):
         """The next batch; a stream's frames keep their order. Without a time no frame is late."""
         self._drop_late(now_s)
         waiting = dict(self._waiting())
-        apart = any(lane.mode == "live" for lane in self._lanes.values())
+        apart = self._n_live > 0
         batch: list[tuple[Name, Item]] = []
         for name in self._in_turn(waiting, apart):
             if apart and waiting[name].crowded:
@@ -192,7 +213,10 @@ class Collector(Generic[Name, Item]):
 
     def _in_turn(self, lanes: dict[Name, _Lane[Item]], apart: bool) -> Iterator[Name]:
         """Whose frame comes next, until a batch is full. The caller takes it before asking on."""
-        for n in range(self._max_frames):
+        n_faces = 0
+        for n in range(self._most_frames):
+            if n >= self._max_frames and n_faces >= self._archive_frames:
+                return
             able = [name for name, lane in lanes.items() if lane.queue and not (n and apart and lane.crowded)]
             if not able:
                 return
@@ -208,7 +232,13 @@ class Collector(Generic[Name, Item]):
                     lane.number,
                 )
 
-            yield min(able, key=rank)
+            chosen = min(able, key=rank)
+            n_faces += lanes[chosen].faces
+            yield chosen
+
+    @property
+    def _most_frames(self) -> int:
+        return self._max_frames if self._n_live else self._archive_frames
 
     def _pop(self, lane: _Lane[Item]) -> Item:
         self._used[lane.priority] = max(self._used.get(lane.priority, 0), lane.used)

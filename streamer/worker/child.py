@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -48,6 +49,7 @@ def _work(start: Start, link: Link) -> int:
         models = Models.open(start.config, Path(start.cache) if start.cache else None)
         loop = Loop(start, link, models)
         load_s = SystemClock().monotonic_s() - begun_s
+        gc.freeze()  # what is there now stays: nobody need look through it for garbage again and again
         link.send(Ready(precision=models.precision, device=models.device, load_s=load_s))
         threading.Thread(target=_listen, args=(link, loop), name="link", daemon=True).start()
         if not loop.run():

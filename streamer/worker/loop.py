@@ -50,10 +50,10 @@ from streamer.worker.state_reader import StateReader
 from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
-SHARED_BATCH = 4
-"""How many times the usual batch a child with hands takes, for each of them and itself."""
+ARCHIVE_BATCH = 4
+"""How many times the usual batch is taken of archives alone, where nobody waits for a record; for each hand as well."""
 QUEUE_BYTES = 256 * 2**20
-"""What the decoded frames may take that wait for a child with hands."""
+"""What the decoded frames of archives may take that wait in a child."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,9 @@ class Loop:
         self._hands = Hands(start, self._times, self._clock) if start.hands else None
         self._pipeline = Pipeline(models, config, self._times, self._hands)
         batch = config.batch
-        # Whoever shares its batches with hands needs some cells for each of them and itself.
-        self._max_frames = batch.max_frames * (SHARED_BATCH * (1 + start.hands) if start.hands else 1)
+        self._archive_frames = ARCHIVE_BATCH * batch.max_frames * (1 + start.hands)
         self._exchange: Exchange[Connection, Frame] = Exchange(
-            Collector(self._max_frames, batch.max_wait_s, config.frames.late_s), self._clock
+            Collector(batch.max_frames, batch.max_wait_s, config.frames.late_s, self._archive_frames), self._clock
         )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
@@ -369,11 +368,13 @@ class Loop:
 
     def _queue_frames(self, info: DecoderInfo) -> int:
         """How many decoded frames of a file may wait."""
-        if self._hands is None:
-            return self._config.decode.queue_frames
         width, height = info.display_wh
-        room = QUEUE_BYTES // (2 * width * height)
-        return max(self._config.decode.queue_frames, min(2 * self._max_frames, room))
+        if self._hands is None:
+            wanted, lanes = self._archive_frames // 2, self._config.worker.streams_per_child
+        else:  # of the one file there is, another batch is decoded while the first is worked on
+            wanted, lanes = 2 * self._archive_frames, 1
+        room = QUEUE_BYTES // lanes // (2 * width * height)
+        return max(self._config.decode.queue_frames, min(wanted, room))
 
     def _give_up(self, lane: Lane, error: SourceError) -> None:
         """The watchdog says so: its connection is left behind, whatever its thread is at."""

@@ -289,3 +289,46 @@ def test_every_frame_is_delivered_in_order_or_given_back_or_late(steps: list[tup
         seen[name] += policy.close(name)
         assert seen[name] == sorted(seen[name])
         assert sorted(seen[name] + gone[name]) == [number for of, number in offered if of == name]
+
+
+def test_archives_alone_share_larger_batches() -> None:
+    policy: Collector[str, int] = Collector(4, 0.01, archive_frames=16)
+    for name in ("a", "b"):
+        policy.open(name, "archive", 20)
+        for k in range(20):
+            policy.offer(name, k, 0.0)
+    assert len(policy.take()) == 16
+    policy.open("camera", "live", 2)
+    assert len(policy.take()) == 4
+    policy.close("camera")
+    assert len(policy.take()) == 16
+
+
+def test_a_batch_of_archives_has_no_more_faces_than_frames_it_might_have() -> None:
+    policy: Collector[str, int] = Collector(4, 0.01, archive_frames=16)
+    policy.open("a", "archive", 40)
+    for k in range(40):
+        policy.offer("a", k, 0.0)
+    policy.expect("a", 3)
+    assert len(policy.take()) == 6  # 18 faces
+    policy.expect("a", 20)
+    assert len(policy.take()) == 4  # as many frames as of any
+
+
+def test_decoders_are_woken_by_half_queues_or_when_a_batch_is_not_full() -> None:
+    policy: Collector[str, int] = Collector(4, 0.01)
+    policy.open("a", "archive", 8)
+    policy.open("b", "archive", 8)
+    for name in ("a", "b"):
+        for k in range(8):
+            policy.offer(name, k, 0.0)
+    assert policy.hungry() == []
+    policy.take()
+    assert policy.hungry() == []  # six and six wait: enough for the next
+    policy.take()
+    assert policy.hungry() == ["a", "b"]
+    for _ in range(2):
+        policy.take()
+    for k in range(3):
+        policy.offer("a", k, 0.0)
+    assert policy.hungry() == ["a", "b"]

@@ -106,3 +106,24 @@ def test_others_pass_while_a_crowd_is_worked_on() -> None:
     lanes.prioritise("a", 0)
     assert lanes.take_passing({"crowd"}) == [("a", 3)]
     assert lanes.take(5.0) == ([("crowd", 2)], [])
+
+
+def test_the_loop_sleeps_until_a_batch_is_due_and_decoders_until_there_is_room() -> None:
+    policy: Collector[str, int] = Collector(4, 60.0)
+    lanes: Exchange[str, int] = Exchange(policy, SystemClock())
+    lanes.open("clip", "archive", 4)
+
+    def decode() -> None:
+        for k in range(8):
+            lanes.put("clip", k, "archive")
+        lanes.end("clip")
+
+    thread = threading.Thread(target=decode)
+    taken: list[int] = []
+    thread.start()
+    while len(taken) < 8:
+        batch, _ = lanes.take(60.0)
+        taken += [item for _, item in batch]
+    thread.join(20)
+    assert taken == list(range(8))
+    assert not thread.is_alive()

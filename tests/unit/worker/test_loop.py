@@ -111,6 +111,7 @@ def test_a_drained_archive_goes_on_where_it_was(
     child = Running(config, models(SomeFaces(2)))
     child.open(video_source(video))
     gate.reached.wait(20)
+    child.wait_for(Tick, n=3)  # what was read is analysed, though no batch is full
     child.loop.tell(Drain())
     heard = child.end()
     gate.free.set()

@@ -26,7 +26,7 @@ from streamer.bus.protocol import Bus
 from streamer.clock import SystemClock
 from streamer.config import ConnectSettings, DecodeSettings
 from streamer.decode import Decoder, open_source
-from streamer.decode.opening import open_container
+from streamer.decode.opening import open_container, video_stream
 from streamer.errors import SourceError, StreamerError, UsageError
 from streamer.files import replacing
 from streamer.progress import printable
@@ -114,7 +114,7 @@ def annotate(
 
 def _source(video: str) -> tuple[Source, str | None]:
     """The file, and the stream's name where `NAME=FILE` gives one."""
-    sources = parse(video, "archive")
+    sources = parse(video)
     if len(sources) != 1:
         raise UsageError(f"{printable(video)} is {len(sources)} videos: name one of them")
     source = sources[0]
@@ -164,8 +164,8 @@ def _draw(
     start = first.pts * first.time_base
     with ExitStack() as stack:
         beside = _opened_beside(stack, source, max_pixels)
-        film = stack.enter_context(_film(part, first, drawing, fps, beside))
-        sound = Sound(beside, film.container) if beside is not None else None
+        film = stack.enter_context(_film(part, source, first, drawing, fps, beside))
+        sound = Sound(beside, film.container, decoder.media_clock.max_gap_s) if beside is not None else None
         for frame in chain((first,), _until_failure(frames, done)):
             shown_at = start + Fraction(frame.media_time_s)
             if sound is not None:
@@ -203,10 +203,12 @@ def _opened_beside(stack: ExitStack, source: Source, max_pixels: int) -> InputCo
     return opened.container
 
 
-def _film(part: Path, first: Frame, drawing: Drawing, fps: float, beside: InputContainer | None) -> Film:
+def _film(
+    part: Path, source: Source, first: Frame, drawing: Drawing, fps: float, beside: InputContainer | None
+) -> Film:
     primaries = transfer = _UNKNOWN
     if beside is not None and first.picture.space.model == "yuv":
-        context = beside.streams.video[0].codec_context
+        context = video_stream(source, beside).codec_context
         primaries, transfer = context.color_primaries, context.color_trc
     return Film(
         part,

@@ -58,8 +58,7 @@ class Canvas:
         sides = ((width, height), (width // 2, height // 2), (width // 2, height // 2))
         if picture.space.model != "yuv":
             scale = np.array([[width / picture.width, 0.0, 0.0], [0.0, height / picture.height, 0.0]])
-            border = "replicate"
-            self.put(picture.warp(scale, width, height, "rgb", "area", border), 0, 0)  # type: ignore[arg-type]
+            self.put(picture.warp(scale, width, height, "rgb", "area", border="replicate"), 0, 0)
             return
         for plane in picture.planes:
             for channel, component in plane.takes:
@@ -77,7 +76,7 @@ def output_space(picture: Picture) -> ColourSpace:
     return ColourSpace("yuv", space.matrix, space.full_range)
 
 
-def _eight_bits(samples: NDArray[np.unsignedinteger], space: ColourSpace) -> Samples:  # type: ignore[type-arg]
+def _eight_bits(samples: NDArray[np.unsignedinteger], space: ColourSpace) -> Samples:
     if samples.dtype == np.uint8:
         return samples.astype(np.uint8, copy=False)
     return cv2.convertScaleAbs(samples, alpha=1.0 / (1 << (space.bits - 8 + space.shift))).astype(np.uint8, copy=False)

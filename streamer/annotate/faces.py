@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamer.annotate.canvas import Canvas
-from streamer.annotate.layout import Layout, even
+from streamer.annotate.layout import Layout
 from streamer.annotate.lettering import Part, chip
 from streamer.annotate.recorded import Seen, TrackId
 from streamer.colours import EXPRESSION_COLOURS, ink_on
@@ -47,11 +47,16 @@ def box_px(seen: Seen, layout: Layout) -> Rect:
     """The outer edges of the box as it is drawn: even pixels of the output, at least a line's width apart."""
     width, height = layout.picture_wh
     left, top, wide, high = seen.box_xywh
-    x0 = min(2 * round(left * width / 2), width - 2)
-    y0 = min(2 * round(top * height / 2), height - 2)
-    x1 = min(width, x0 + max(2 * layout.line_px, even(wide * width)))
-    y1 = min(height, y0 + max(2 * layout.line_px, even(high * height)))
-    return max(0, x0), max(0, y0), x1, y1
+    least = 2 * layout.line_px
+    x0, x1 = _span(left * width, (left + wide) * width, least, width)
+    y0, y1 = _span(top * height, (top + high) * height, least, height)
+    return x0, y0, x1, y1
+
+
+def _span(low: float, high: float, least: int, limit: int) -> tuple[int, int]:
+    """Both ends as even numbers inside of 0 to `limit`, at least `least` apart."""
+    start = min(max(0, 2 * round(low / 2)), limit - least)
+    return max(0, start), min(limit, max(start + least, 2 * round(high / 2)))
 
 
 def colour_of(seen: Seen) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
 import av
 import numpy as np
@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from streamer.annotate.canvas import Canvas
 from streamer.pixels.colour import ColourSpace
 
-CODEC = "libx264"
+CODEC: Final = "libx264"
 _OPTIONS = {"preset": "veryfast", "crf": "20"}
 _KEY_FRAME_S = 2
 _LEAST_TICKS_PER_S = 10_000
@@ -48,6 +48,7 @@ class Film:
         scale = self.time_base.denominator // self.time_base.numerator
         options = {"movflags": "+faststart", "movie_timescale": str(max(1000, scale))}
         self.container = av.open(str(path), "w", format="mp4", options=options)
+        fps = min(max(fps, 1.0), 240.0)
         self._stream = self.container.add_stream(CODEC, rate=Fraction(fps).limit_denominator(1001), options=_OPTIONS)
         self._stream.width, self._stream.height = size_wh
         self._stream.pix_fmt = "yuv420p"

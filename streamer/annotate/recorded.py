@@ -171,10 +171,12 @@ def _why_none(records: list[RunRecord], source: Source, session: str, run: str |
     name = printable(source.name)
     if run is not None and run not in {record.run for record in records}:
         return f"run {printable(run)} is not on this bus; `streamer tail runs` lists those that are"
-    of_file = sorted({choice.run for choice in _choices(records, session)})
+    of_file = list(_choices(records, session))
     if of_file:
-        what = f"run {printable(run)}" if run is not None else f"stream {printable(stream or '')}"
-        return f"{what} is not of {name}: leave it out, or name one of {', '.join(map(printable, of_file[-5:]))}"
+        kind, given = ("stream", stream) if stream is not None else ("run", run)
+        names = sorted({choice.stream if stream is not None else choice.run for choice in of_file})
+        there = ", ".join(map(printable, names))
+        return f"{kind} {printable(given or '')} is not of {name}: leave it out, or name {there}"
     named = [result for record in records for result in record.sources if result.source == source.name]
     if any(result.mode == "archive" for result in named):
         return f"{name} has changed since it was analysed: analyse it again with `streamer run`"

@@ -41,13 +41,16 @@ class _Voice:
 
 
 class Sound:
-    """Brings the sound of `source` into `film`, picture by picture. `told` is what became of it, None without any."""
+    """Brings the sound of `source` into `film`, picture by picture. `told` is what became of it, None without any.
 
-    def __init__(self, source: InputContainer, film: OutputContainer) -> None:
+    A longer step than `max_gap_s` begins a new count, as it does for the pictures.
+    """
+
+    def __init__(self, source: InputContainer, film: OutputContainer, max_gap_s: int) -> None:
         self._film = film
         self._voices: dict[int, _Voice] = {}
         for stream in source.streams.audio:
-            voice = _voice(stream, film)
+            voice = _voice(stream, film, max_gap_s)
             if voice is not None:
                 self._voices[stream.index] = voice
         streams = [stream for stream in source.streams.audio if stream.index in self._voices]
@@ -102,7 +105,7 @@ class Sound:
             self._film.mux(voice.into.encode(frame))
 
 
-def _voice(stream: AudioStream, film: OutputContainer) -> _Voice | None:
+def _voice(stream: AudioStream, film: OutputContainer, max_gap_s: int) -> _Voice | None:
     """The way of one stream, or None where nothing can read it."""
     context: AudioCodecContext | None = stream.codec_context
     if context is None or not context.sample_rate or stream.time_base is None:
@@ -112,8 +115,10 @@ def _voice(stream: AudioStream, film: OutputContainer) -> _Voice | None:
         into = film.add_stream_from_template(stream)
     else:
         into = film.add_stream("aac", rate=next((r for r in _AAC_RATES if r <= context.sample_rate), _AAC_RATES[-1]))
-        into.codec_context.layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
-        into.codec_context.bit_rate = _BITS_PER_CHANNEL * min(2, context.layout.nb_channels)
+        n_channels = min(2, context.layout.nb_channels)
+        into.codec_context.layout = "mono" if n_channels == 1 else "stereo"
+        into.codec_context.bit_rate = _BITS_PER_CHANNEL * n_channels
     samples = context.frame_size or 1024
     clock = MediaClock.of(stream.time_base, Fraction(context.sample_rate, samples))
+    clock.max_gap_s = max_gap_s
     return _Voice(into, copied, clock, stream.time_base)

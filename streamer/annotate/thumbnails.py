@@ -20,8 +20,8 @@ _QUALITY = 90
 class Thumbnails:
     """The best picture of each track: of its labelled faces (of all, where none is) the clearest, seen widest.
 
-    They stay in memory, some 8 KB each, until `write`. Raises `UsageError` at once for a folder that cannot be made,
-    and for files that are there already unless they may be replaced.
+    They stay in memory, some 8 KB each, until `write`. Raises `UsageError` for what is no folder, and for files that
+    are there already unless they may be replaced.
     """
 
     def __init__(self, folder: Path, recording: Recording, *, force: bool = False) -> None:

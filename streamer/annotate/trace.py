@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -83,24 +84,34 @@ class Traces:
 
     def draw(self, now_s: float, layout: Layout) -> NDArray[np.uint8]:
         """The strip (strip_h, picture width, 3), RGB."""
-        width, height = layout.size_wh[0], layout.strip_h
-        image = np.empty((height, width, 3), np.uint8)
-        image[:] = rgb(GROUND)
-        if layout.stacked:
-            areas = [(0, 0, width, height // 2), (0, height // 2, width, height)]
-        else:
-            areas = [(0, 0, width // 2, height), (width // 2, 0, width, height)]
-        note = " (derived)" if self._derived else ""
+        image = _ground(layout, self._derived).copy()
         lanes = [lane for lane in self._lanes if lane is not None]
-        for name, area in zip(("valence", "arousal"), areas, strict=True):
+        for name, area in _areas(layout).items():
             panel = _Panel(image, area, layout.text_px, now_s)
-            panel.draw_ground(f"{name}{note}")
+            panel.draw_marks()
             for lane in lanes:
                 panel.draw_line(lane, [getattr(point, name) for point in lane.points], self._gap_s)
             panel.write_values(
                 [(lane, getattr(lane.points[-1], name)) for lane in lanes if lane.points[-1].t_s > now_s - self._gap_s]
             )
         return image
+
+
+def _areas(layout: Layout) -> dict[str, tuple[int, int, int, int]]:
+    """Left, top, right and bottom of each panel."""
+    width, height = layout.size_wh[0], layout.strip_h
+    if layout.stacked:
+        return {"valence": (0, 0, width, height // 2), "arousal": (0, height // 2, width, height)}
+    return {"valence": (0, 0, width // 2, height), "arousal": (width // 2, 0, width, height)}
+
+
+@lru_cache(maxsize=8)
+def _ground(layout: Layout, derived: bool) -> NDArray[np.uint8]:
+    """The strip without anything that moves."""
+    image = np.full((layout.strip_h, layout.size_wh[0], 3), rgb(GROUND), np.uint8)
+    for name, area in _areas(layout).items():
+        _Panel(image, area, layout.text_px, 0.0).draw_ground(f"{name} (derived)" if derived else name)
+    return image
 
 
 class _Panel:
@@ -111,6 +122,7 @@ class _Panel:
         self._image, self._now_s = image, now_s
         self._text, self._small = text_px, round(0.85 * text_px)
         self._line = max(1, round(text_px / 9))
+        self._hair = max(1, self._line // 2)
         self._left, self._top = left + width_px("+1", self._small) + text_px, top + round(1.5 * text_px)
         self._right = right - width_px("#88 +0.88", self._small) - round(1.2 * text_px)
         self._bottom = bottom - round(1.35 * text_px)
@@ -118,25 +130,27 @@ class _Panel:
         self._label_y = bottom - 0.7 * text_px
 
     def draw_ground(self, title: str) -> None:
-        """Axes, marks at whole seconds, and what is shown."""
+        """The axis and what is shown."""
         image = self._image
         image[self._top : self._bottom, self._left : self._right] = rgb(RAISED)
         write(image, title, self._left, self._title_y, self._small, INK)
-        hair = max(1, self._line // 2)
         for value, text in ((1.0, "+1"), (0.0, "0"), (-1.0, "−1")):
             y = round(self._y(value))
-            image[y : y + hair, self._left : self._right] = rgb(RULE)
+            image[y : y + self._hair, self._left : self._right] = rgb(RULE)
             x = self._left - width_px(text, self._small) - self._text // 2
             write(image, text, x, y, self._small, MUTED)
+
+    def draw_marks(self) -> None:
+        """Lines at every few whole seconds, with the time."""
         for mark in range(math.ceil((self._now_s - SPAN_S) / _MARK_S), math.floor(self._now_s / _MARK_S) + 1):
             x = round(self._x(mark * _MARK_S))
             if mark < 0 or not self._left <= x < self._right:
                 continue
-            image[self._top : self._bottom, x : x + hair] = rgb(RULE)
+            self._image[self._top : self._bottom, x : x + self._hair] = rgb(RULE)
             text = _clock(mark * _MARK_S)
             half = width_px(text, self._small) // 2
             if self._left <= x - half and x + half <= self._right:
-                write(image, text, x - half, self._label_y, self._small, MUTED)
+                write(self._image, text, x - half, self._label_y, self._small, MUTED)
 
     def draw_line(self, lane: _Lane, values: Sequence[float], gap_s: float) -> None:
         """The lane's line, broken where the face was not seen, faint where it was poorly seen."""
@@ -156,8 +170,8 @@ class _Panel:
 
     def _stroke(self, drawn: NDArray[np.uint8], points: list[tuple[int, int]], colour: tuple[int, int, int]) -> None:
         if len(points) > 1:
-            line = np.array([points], np.int32)
-            cv2.polylines(drawn, line, False, colour, self._line, cv2.LINE_AA, _FRACTION_BITS)
+            line = np.array(points, np.int32)
+            cv2.polylines(drawn, [line], False, colour, self._line, cv2.LINE_AA, _FRACTION_BITS)
 
     def write_values(self, now: list[tuple[_Lane, float]]) -> None:
         """The newest value of each lane beside its end, apart from one another."""

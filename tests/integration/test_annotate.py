@@ -77,21 +77,20 @@ def test_boxes_are_where_faces_were_seen_and_times_and_sound_are_the_clips(place
     by_pts: dict[int | None, list[Observation]] = {}
     for one in seen:
         by_pts.setdefault(one.pts, []).append(one)
-    checked = found = boxes_elsewhere = 0
+    checked = found = 0
     layout = None
     for (pts, before), (_, image) in zip(pictures(video), pictures(written), strict=True):
         layout = layout or layout_for(before.shape[1], before.shape[0])
         assert image.shape[:2] == layout.size_wh[::-1]
+        wide, high = layout.picture_wh
         for one in by_pts.get(pts, []):
             if one.label is not None:
                 checked += 1
-                found += edge_is(image, one, layout.picture_wh, EXPRESSION_COLOURS[one.label])
-        if pts not in by_pts and seen:
-            label = next(one.label for one in seen if one.label is not None)
-            boxes_elsewhere += edge_is(image, seen[-1], layout.picture_wh, EXPRESSION_COLOURS[label or "Happy"])
+                found += edge_is(image, one, (wide, high), EXPRESSION_COLOURS[one.label])
+        if pts not in by_pts:
+            assert np.abs(image[:high, :wide].astype(int) - before).mean() < 4, "a frame without a face stays as it is"
     assert found >= 0.9 * checked
     assert checked > 20 or video == NO_FACE
-    assert boxes_elsewhere == 0
     assert packets_of_sound(written) == packets_of_sound(video)
     assert told["sound"] == ("copied" if packets_of_sound(video) else None)
 
@@ -146,7 +145,7 @@ def test_ending_it_from_outside_leaves_nothing(long: Path) -> None:
     )
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "")
+    assert (process.returncode, out, err.strip()) == (130, "", "")
     assert set(long.iterdir()) == before
 
 
@@ -167,17 +166,19 @@ def test_a_disk_that_is_full_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     video = clip(tmp_path / "talk.mp4", pts=range(100), codec="mpeg4")
     Remembered(tmp_path).run(video)
     before = set(tmp_path.iterdir())
-    limited = (
-        "import resource, signal, sys\n"
+    program = (
+        "import resource, signal\n"
+        "from streamer.annotate import annotate\n"
+        "from streamer.bus.open import open_bus\n"
+        "from streamer.errors import StreamerError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from streamer.cli import main\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
-        "main(['annotate', 'talk.mp4'])\n"
+        "def show(progress): resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
+        "try: annotate(lambda: open_bus('sqlite:///affect.db', create=False), 'talk.mp4', show=show)\n"
+        "except StreamerError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode in (1, 2), done.stderr
-    assert done.stderr.startswith("streamer: cannot write talk-annotated.mp4: ")
-    assert done.stderr.count("\n") == 1
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("cannot write talk-annotated.mp4: File too large; choose a place you may write to\n")
     assert set(tmp_path.iterdir()) == before

@@ -95,9 +95,9 @@ def annotate(
     _check_place(path, source, force=force)
     began_s = time.monotonic()
     with open_source(source, decode, SystemClock()) as decoder:
-        session = session_of(source)
         opened = bus()
         try:
+            session = session_of(source)
             recording = recording_of(opened, source, session, prefix=prefix, run=run, stream=stream or named)
         finally:
             opened.close()

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from streamer.annotate import annotate
 from streamer.annotate.layout import layout_for
 from streamer.clock import SystemClock
 from streamer.colours import EXPRESSION_COLOURS, rgb
@@ -24,7 +25,7 @@ from streamer.sources import parse
 from streamer.types import UInt8Array
 from tests.product import LEAVES, NO_FACE, ONE_FACE, TWO_FACES, needs_clips, observations, start, streamer, until
 from tests.terminal import Terminal, plain
-from tests.unit.annotate.scenes import Remembered, clip, times
+from tests.unit.annotate.scenes import Remembered, clip, seen, times
 
 CLIPS = (ONE_FACE, LEAVES, TWO_FACES, NO_FACE)
 
@@ -69,13 +70,13 @@ def test_boxes_are_where_faces_were_seen_and_times_and_sound_are_the_clips(place
     told = json.loads(done.stdout)
     written = place / f"{video.stem}-annotated.mp4"
     assert told["video"] == written.name
-    seen = [one for one in observations(place / "affect.db") if one.stream == video.stem]
-    assert told["faces"] == told["observations"] == len(seen)
-    assert (len(seen) == 0) == (video == NO_FACE)
+    found_on_bus = [one for one in observations(place / "affect.db") if one.stream == video.stem]
+    assert told["faces"] == told["observations"] == len(found_on_bus)
+    assert (len(found_on_bus) == 0) == (video == NO_FACE)
     assert times(written) == times(video)
     assert told["frames"] == len(times(video))
     by_pts: dict[int | None, list[Observation]] = {}
-    for one in seen:
+    for one in found_on_bus:
         by_pts.setdefault(one.pts, []).append(one)
     checked = found = 0
     layout = None
@@ -106,6 +107,16 @@ def packets_of_sound(video: Path) -> list[tuple[Fraction, bytes]]:
             for packet in container.demux(stream)
             if packet.size and packet.pts is not None
         ]
+
+
+def test_both_homes_of_the_bus_are_read(tmp_path: Path, bus_url: str, prefix: str) -> None:
+    video = clip(tmp_path / "talk.mp4", pts=range(10), codec="mpeg4")
+    bus = Remembered(tmp_path, bus_url, prefix)
+    bus.run(video, run="r-old", finished_s=500.0)
+    bus.run(video, lambda number, t: [seen(1), seen(2, box=(0.6, 0.2, 0.2, 0.4))], run="r-new")
+    done = annotate(bus.open, str(video), out=tmp_path / "shown.mp4", prefix=prefix)
+    assert (done.choice.run, done.choice.others) == ("r-new", 1)
+    assert (done.frames, done.faces, done.observations) == (10, 20, 20)
 
 
 def test_nothing_is_inferred_so_no_engine_is_loaded(tmp_path: Path) -> None:

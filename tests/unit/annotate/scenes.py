@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import av
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from streamer.annotate.recorded import Seen, TrackId
 from streamer.bus.open import open_bus
@@ -23,10 +23,8 @@ from streamer.decode import open_source
 from streamer.errors import SourceError
 from streamer.messages import Observation, RunRecord, SourceResult, Track, record_id
 from streamer.sources import parse, session_of
-from streamer.types import EXPRESSIONS
 from tests.synthetic_run import make_run
 
-SETTINGS = TopicSettings(partitions=4)
 TEMPLATE = make_run(n_frames=20).observations[0]
 GREY = 96
 
@@ -107,12 +105,13 @@ def moments(video: Path) -> list[tuple[int, float]]:
 
 
 class Remembered:
-    """A bus in a folder, and what is written to it as a run would have."""
+    """A bus (in a folder, or at an address), and what is written to it as a run would have."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder}/affect.db"
+    def __init__(self, folder: Path, url: str | None = None, prefix: str = "affect") -> None:
+        self.url = url or f"sqlite:///{folder}/affect.db"
+        self.settings = TopicSettings(partitions=4, prefix=prefix)
         bus = open_bus(self.url)
-        bus.ensure_topics(topics(SETTINGS).all())
+        bus.ensure_topics(topics(self.settings).all())
         bus.close()
 
     def open(self) -> Bus:
@@ -120,10 +119,12 @@ class Remembered:
 
     def write(self, records: Iterable[Any]) -> None:
         bus = self.open()
-        producer = bus.producer(transactional_id="t")
-        producer.commit(
-            [outgoing(r, SETTINGS, "archive") if isinstance(r, Observation) else outgoing(r, SETTINGS) for r in records]
+        producer = bus.producer(transactional_id=f"t-{uuid.uuid4().hex}")
+        to_home = (
+            outgoing(one, self.settings, "archive") if isinstance(one, Observation) else outgoing(one, self.settings)
+            for one in records
         )
+        producer.commit(list(to_home))
         bus.close()
 
     def run(
@@ -143,7 +144,7 @@ class Remembered:
         """A run of `video` that saw `faces(number, media_time_s)` in each frame; what it wrote."""
         source = parse(str(video))[0]
         session = session_of(source)
-        records = []
+        records: list[Observation] = []
         for number, (pts, media_time_s) in enumerate(moments(video)):
             for one in faces(number, media_time_s):
                 records.append(
@@ -162,19 +163,9 @@ class Remembered:
         return records
 
 
-def frames(video: Path) -> list[tuple[Fraction, NDArray[np.uint8]]]:
-    """Time (seconds) and RGB picture of every frame."""
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        return [(f.pts * f.time_base, f.to_ndarray(format="rgb24")) for f in container.decode(stream)]
-
-
 def times(video: Path) -> list[Fraction]:
     """When every frame is shown, in seconds."""
     with av.open(str(video)) as container:
-        return [f.pts * f.time_base for f in container.decode(container.streams.video[0])]
-
-
-def probabilities(label: str) -> tuple[float, ...]:
-    """All on one expression."""
-    return tuple(float(name == label) for name in EXPRESSIONS)
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        return [frame.pts * stream.time_base for frame in container.decode(stream) if frame.pts is not None]

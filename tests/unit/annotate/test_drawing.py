@@ -30,10 +30,8 @@ class Painted:
 
     def __init__(self, layout: Layout, space: ColourSpace = SPACE) -> None:
         width, height = layout.size_wh
-        self.planes = [
-            np.full((height, width), 100, np.uint8),
-            *(np.full((height // 2, width // 2), 128, np.uint8) for _ in range(2)),
-        ]
+        blue, red = (np.full((height // 2, width // 2), 128, np.uint8) for _ in range(2))
+        self.planes = np.full((height, width), 100, np.uint8), blue, red
         self.space = space
         self.canvas = Canvas(*self.planes, space)
 
@@ -134,7 +132,7 @@ def test_a_label_says_who_what_and_how_sure() -> None:
 
 
 def chip_height(layout: Layout) -> int:
-    return chip((Part("x", CASING, LOW),), layout.text_px).shape[0]
+    return int(chip((Part("x", CASING, LOW),), layout.text_px).shape[0])
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def annotate(
     The run is the newest done one of the file's very bytes; `run` and `stream` choose another. The file appears whole
     or not at all. A source that ends in a failure after some frames gives a file of those, and the failure.
     Raises `UsageError` for a file that was never analysed and a place that cannot be written, `SourceError` for what
-    is no video, `BusError` where the bus cannot be read. Nothing of engines is loaded.
+    is no video, `BusError` where the bus cannot be read. No model is loaded.
     """
     source, named = _source(video)
     path = out or Path(f"{Path(source.url).stem}-annotated.mp4")
@@ -120,7 +120,8 @@ def _source(video: str) -> tuple[Source, str | None]:
     source = sources[0]
     if source.kind not in ("file", "images"):
         raise UsageError(f"{printable(source.name)} is no file: annotate draws into a recorded video")
-    return source, None if os.path.lexists(video) else source.stream
+    name, equals, _ = video.partition("=")
+    return source, source.stream if equals and name == source.stream and not os.path.lexists(video) else None
 
 
 def _check_place(path: Path, source: Source, *, force: bool) -> None:

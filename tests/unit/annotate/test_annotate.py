@@ -369,6 +369,8 @@ def test_a_stream_can_be_named_as_it_was_run(bus: Remembered, tmp_path: Path) ->
     bus.run(video, run="r-right", stream="right", finished_s=2000.0)
     done = annotate(bus.open, f"left={video}", out=tmp_path / "o.mp4")
     assert done.choice.run == "r-left"
+    pattern = annotate(bus.open, str(tmp_path / "ta*.mp4"), out=tmp_path / "p.mp4")
+    assert pattern.choice.run == "r-right"
 
 
 def test_no_picture_of_a_face_is_kept_unless_asked_for(bus: Remembered, draw: Draw, tmp_path: Path) -> None:

@@ -42,8 +42,12 @@ def clip(
     start_s: float = 0.0,
     options: dict[str, str] | None = None,
     rotation: int = 0,
+    marked: bool = False,
 ) -> Path:
-    """A grey video whose brightness rises, frame by frame; with a tone of 440 Hz where `sound` names a codec."""
+    """A grey video whose brightness rises, frame by frame; with a tone of 440 Hz where `sound` names a codec.
+
+    `marked`: its upper left quarter, as it is coded, is bright, its upper right one half as much.
+    """
     width, height = size
     with av.open(str(target), "w", options=options or {}) as out:
         stream: Any = out.add_stream(codec, rate=Fraction(25))
@@ -54,6 +58,9 @@ def clip(
         voice: Any = out.add_stream(sound, rate=rate, layout="mono") if sound else None
         for number, at in enumerate(pts):
             image = np.full((height, width, 3), GREY + number % 100, np.uint8)
+            if marked:
+                image[: height // 2, : width // 2] += 60
+                image[: height // 2, width // 2 :] += 30
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)
             frame.pts, frame.time_base = at + round(Fraction(start_s) / time_base), time_base
             out.mux(stream.encode(frame))

@@ -8,7 +8,7 @@ from streamer.annotate.canvas import Canvas
 from streamer.annotate.layout import Layout
 from streamer.annotate.lettering import Part, chip
 from streamer.annotate.recorded import Seen, TrackId
-from streamer.colours import EXPRESSION_COLOURS, ink_on
+from streamer.colours import COLOURS, ink_on
 
 CASING = "#14161a"
 LOW = "#e4e1da"
@@ -61,7 +61,7 @@ def _span(low: float, high: float, least: int, limit: int) -> tuple[int, int]:
 
 def colour_of(seen: Seen) -> str:
     """The colour of the box."""
-    return LOW if seen.label is None else EXPRESSION_COLOURS.get(seen.label, LOW)
+    return LOW if seen.label is None else COLOURS.get(seen.label, LOW)
 
 
 def _draw_box(canvas: Canvas, line: int, seen: Seen, box: Rect) -> None:
@@ -97,7 +97,7 @@ def _label(seen: Seen, track_colour: str) -> tuple[Part, ...]:
     if seen.label is None:
         why = next((_CAUSES[cause] for cause in seen.causes if cause in _CAUSES), "poor picture")
         return who, Part(f"no label: {why}", CASING, LOW)
-    ground = EXPRESSION_COLOURS.get(seen.label, LOW)
+    ground = COLOURS.get(seen.label, LOW)
     return who, Part(f"{seen.label} {seen.confidence:.0%}", ground, ink_on(seen.label), bold=True)
 
 

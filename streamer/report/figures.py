@@ -10,10 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from streamer.colours import EXPRESSION_COLOURS as COLOURS
-
-__all__ = ["COLOURS", "MAX_INTERVALS", "Figure", "rounded"]
-
 MAX_INTERVALS = 400
 
 Figure = dict[str, Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.colours import ink_on
+from streamer.colours import COLOURS, ink_on
 from streamer.report import decimate, timescale
-from streamer.report.figures import COLOURS, MAX_INTERVALS, Figure
+from streamer.report.figures import MAX_INTERVALS, Figure
 from streamer.report.series import UNLABELLED, TrackSeries
 from streamer.types import EXPRESSIONS
 

@@ -17,7 +17,7 @@ import pytest
 from streamer.annotate import annotate
 from streamer.annotate.layout import layout_for
 from streamer.clock import SystemClock
-from streamer.colours import EXPRESSION_COLOURS, rgb
+from streamer.colours import COLOURS, rgb
 from streamer.config import DecodeSettings
 from streamer.decode import open_source
 from streamer.messages import Observation
@@ -87,7 +87,7 @@ def test_boxes_are_where_faces_were_seen_and_times_and_sound_are_the_clips(place
         for one in by_pts.get(pts, []):
             if one.label is not None:
                 checked += 1
-                found += edge_is(image, one, (wide, high), EXPRESSION_COLOURS[one.label])
+                found += edge_is(image, one, (wide, high), COLOURS[one.label])
         if pts not in by_pts:
             assert np.abs(image[:high, :wide].astype(int) - before).mean() < 4, "a frame without a face stays as it is"
     assert found >= 0.9 * checked

@@ -17,7 +17,7 @@ from streamer.annotate import Annotated, Progress, annotate
 from streamer.annotate.film import Film
 from streamer.annotate.layout import layout_for
 from streamer.clock import SystemClock
-from streamer.colours import EXPRESSION_COLOURS, rgb
+from streamer.colours import COLOURS, rgb
 from streamer.config import DecodeSettings
 from streamer.decode import open_source
 from streamer.errors import NotAVideo, SourceTruncated, UsageError
@@ -26,7 +26,7 @@ from streamer.sources import parse
 from tests.unit.annotate.scenes import Remembered, clip, seen, times
 
 Draw = Callable[..., Annotated]
-HAPPY = EXPRESSION_COLOURS["Happy"]
+HAPPY = COLOURS["Happy"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from streamer.annotate.layout import Layout, layout_for
 from streamer.annotate.lettering import Part, chip, width_px
 from streamer.annotate.recorded import Recording, RunChoice, Seen, TrackId
 from streamer.annotate.trace import MAX_LANES, RAISED, SPAN_S, Traces
-from streamer.colours import EXPRESSION_COLOURS, TRACK_COLOURS, rgb
+from streamer.colours import COLOURS, TRACK_COLOURS, rgb
 from streamer.pixels import Picture
 from streamer.pixels.colour import ColourSpace, Matrix, convert
 from streamer.types import Frame
@@ -57,14 +57,14 @@ def is_colour(pixels: NDArray[np.uint8], colour: str) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (3840, 2160), (176, 144), (431, 241), (1080, 1920)])
-@pytest.mark.parametrize("label", EXPRESSION_COLOURS)
+@pytest.mark.parametrize("label", COLOURS)
 def test_the_box_lies_where_the_observation_says_in_the_colour_of_its_label(size: tuple[int, int], label: str) -> None:
     one = face(label=label, box=(0.25, 0.3, 0.25, 0.5))
     image, layout = drawn(one, size=size)
     width, height = layout.picture_wh
     line = layout.line_px
     left, right, top, bottom = width * 0.25, width * 0.5, height * 0.3, height * 0.8
-    colour = EXPRESSION_COLOURS[label]
+    colour = COLOURS[label]
     across = np.flatnonzero(is_colour(image[round((top + bottom) / 2)], colour))
     down = np.flatnonzero(is_colour(image[:height, round(right) - 3 * line], colour))
     down = down[down > top - 1]  # the label stands above
@@ -83,7 +83,7 @@ def test_a_face_of_low_quality_has_a_broken_pale_line_and_no_expression() -> Non
     pale = is_colour(edge, LOW)
     assert 0.3 < pale.mean() < 0.7
     assert is_colour(edge[~pale], CASING).all()
-    assert not any(is_colour(image, colour).any() for name, colour in EXPRESSION_COLOURS.items() if name != "Neutral")
+    assert not any(is_colour(image, colour).any() for name, colour in COLOURS.items() if name != "Neutral")
 
 
 def test_a_box_at_the_edge_or_without_a_size_is_drawn_as_far_as_there_is_a_picture() -> None:
@@ -93,7 +93,7 @@ def test_a_box_at_the_edge_or_without_a_size_is_drawn_as_far_as_there_is_a_pictu
     ]
     image, layout = drawn(*faces)
     assert image.shape[:2] == layout.size_wh[::-1]
-    assert is_colour(image[: layout.picture_wh[1], :2], EXPRESSION_COLOURS["Happy"]).any()
+    assert is_colour(image[: layout.picture_wh[1], :2], COLOURS["Happy"]).any()
 
 
 def test_labels_hide_neither_one_another_nor_leave_the_picture() -> None:
@@ -127,7 +127,7 @@ def test_a_label_says_who_what_and_how_sure() -> None:
         height = chip_height(layout)
         patch[text] = painted.rgb()[y0 - height : y0, x0 : x0 + 200]
     assert (patch["Happy 80%"] != patch["Happy 81%"]).any(), "the number is written"
-    assert is_colour(patch["Happy 80%"], EXPRESSION_COLOURS["Happy"]).mean() > 0.2
+    assert is_colour(patch["Happy 80%"], COLOURS["Happy"]).mean() > 0.2
     assert is_colour(patch["Happy 80%"], TRACK_COLOURS[1]).any(), "the number of the track has its trace's colour"
 
 
@@ -162,11 +162,11 @@ def test_colours_are_those_asked_for_in_every_colour_space(matrix: Matrix, full_
     space = ColourSpace("yuv", matrix, full_range)
     layout = layout_for(640, 360)
     painted = Painted(layout, space)
-    for k, colour in enumerate(EXPRESSION_COLOURS.values()):
+    for k, colour in enumerate(COLOURS.values()):
         painted.canvas.fill(20 * k, 0, 20 * k + 20, 10, colour)
         painted.canvas.put(np.full((10, 20, 3), rgb(colour), np.uint8), 20 * k, 20)
     image = painted.rgb()
-    for k, colour in enumerate(EXPRESSION_COLOURS.values()):
+    for k, colour in enumerate(COLOURS.values()):
         assert is_colour(image[5, 20 * k + 10], colour)
         assert is_colour(image[25, 20 * k + 10], colour)
 
@@ -276,7 +276,7 @@ def boxes_shown(known: Recording, n: int, fps: float = 25.0) -> tuple[list[bool]
     for pts in range(n):
         painted = Painted(layout)
         counted.append(len(drawing.paint(painted.canvas, frame(pts))))
-        shown.append(bool(is_colour(painted.rgb()[180, 161], EXPRESSION_COLOURS["Happy"])))
+        shown.append(bool(is_colour(painted.rgb()[180, 161], COLOURS["Happy"])))
     return shown, counted
 
 

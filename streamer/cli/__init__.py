@@ -19,6 +19,7 @@ from streamer import __version__
 from streamer.errors import StreamerError, UsageError
 
 _COMMANDS = {
+    "annotate": "streamer.cli.annotate:annotate_command",
     "bench": "streamer.cli.bench:bench",
     "check": "streamer.cli.check:check",
     "demo": "streamer.cli.demo:demo",

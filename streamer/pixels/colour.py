@@ -69,6 +69,14 @@ def to_rgb_matrix(space: ColourSpace, colour: Colour) -> NDArray[np.float32]:
     return np.ascontiguousarray(affine if colour == "rgb" else affine[::-1], dtype=np.float32)
 
 
+@lru_cache(maxsize=64)
+def from_rgb_matrix(space: ColourSpace) -> NDArray[np.float32]:
+    """(3,4) affine from 8-bit RGB to the code values of an 8-bit `space`."""
+    affine = to_rgb_matrix(space, "rgb").astype(np.float64)
+    linear = np.linalg.inv(affine[:, :3])
+    return np.ascontiguousarray(np.hstack([linear, -linear @ affine[:, 3:]]), dtype=np.float32)
+
+
 def convert(components: list[Pixels], space: ColourSpace, colour: Colour, out: NDArray[np.uint8]) -> None:
     """Write the picture given by its (h,w) components into `out` (h,w,3).
 

@@ -10,17 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-COLOURS: dict[str, str] = {
-    "Neutral": "#9aa1a9",
-    "Angry": "#d55e00",
-    "Disgust": "#009e73",
-    "Fear": "#cc79a7",
-    "Happy": "#e69f00",
-    "Sad": "#0072b2",
-    "Surprise": "#56b4e9",
-}
-"""Okabe and Ito's colours, told apart with every common colour blindness, and a grey for Neutral."""
-
 MAX_INTERVALS = 400
 
 Figure = dict[str, Any]

@@ -17,11 +17,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import streamer
+from streamer.colours import COLOURS
 from streamer.messages import Observation, RunRecord, TrackEvent, Window
 from streamer.report import summary
 from streamer.report.circumplex import circumplex
 from streamer.report.decimate import MAX_POINTS
-from streamer.report.figures import COLOURS, Figure
+from streamer.report.figures import Figure
 from streamer.report.series import TrackKey, gather
 from streamer.report.strip import MAX_LANES, presence, track_name
 from streamer.report.timeline import timeline

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from streamer.colours import COLOURS, ink_on
 from streamer.report import decimate, timescale
-from streamer.report.figures import COLOURS, MAX_INTERVALS, Figure
+from streamer.report.figures import MAX_INTERVALS, Figure
 from streamer.report.series import UNLABELLED, TrackSeries
 from streamer.types import EXPRESSIONS
 
@@ -98,5 +99,5 @@ def strip(
 
 
 def _ink(code: int) -> str:
-    """The colour of writing on a bar: dark, but for the one dark colour of the seven."""
-    return "$ink" if code == UNLABELLED else "#ffffff" if EXPRESSIONS[code] == "Sad" else "#14171a"
+    """The colour of writing on a bar."""
+    return "$ink" if code == UNLABELLED else ink_on(EXPRESSIONS[code])

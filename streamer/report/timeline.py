@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.colours import COLOURS
 from streamer.messages import Window
 from streamer.report import decimate, timescale
-from streamer.report.figures import COLOURS, MAX_INTERVALS, Figure, rounded
+from streamer.report.figures import MAX_INTERVALS, Figure, rounded
 from streamer.report.series import TrackSeries
 from streamer.report.strip import strip
 from streamer.types import EXPRESSIONS

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamer.colours import COLOURS
 from streamer.coordinates import COORDINATES
 from streamer.report.circumplex import circumplex, hull
-from streamer.report.figures import COLOURS, Figure
+from streamer.report.figures import Figure
 from streamer.report.series import TrackSeries, gather
 from streamer.report.strip import MAX_LANES, presence
 from streamer.report.timeline import timeline

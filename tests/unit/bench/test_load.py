@@ -165,7 +165,7 @@ def test_latencies_are_medians_over_rounds() -> None:
 
 
 def test_the_parts_of_a_start_add_up() -> None:
-    at_s = dict(zip(startup.MARKS, (100.5, 101.0, 101.4, 101.5), strict=True))
+    at_s = dict(zip(startup.MARKS, (100.2, 100.5, 101.0, 101.4, 101.5), strict=True))
     found = startup.split(100.0, at_s, 101.75)
     assert found["total"] == 1.75
     assert sum(found[part] for part in startup.PARTS) == pytest.approx(1.75)

@@ -155,7 +155,7 @@ class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     archive_interval_s: float = 2.0
     archive_max_records: int = 2000
     live_interval_s: float = 5.0
-    live_flush_s: float = 0.1
+    live_flush_s: float = 0.05
     live_bytes_per_s: int = 2_000_000
     grace_s: float = 30.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class OpenVinoRunner:
     def add_later(self, batches: Sequence[int], make: Callable[[int], CompiledNetwork]) -> None:
         """Have more sizes made in the background, and use each from the call on that follows."""
         for batch in batches:
-            BACKGROUND.do(lambda batch=batch: self._add(batch, make))  # type: ignore[misc]
+            BACKGROUND.do(partial(self._add, batch, make))
 
     def _add(self, batch: int, make: Callable[[int], CompiledNetwork]) -> None:
         if self._closed:

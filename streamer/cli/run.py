@@ -118,9 +118,9 @@ def run(
         frames__max_faces=max_faces,
         control__address=control,
     )
-    with Children() as children:
+    with Children() as processes:
         if config.sources:
-            children.begin()
+            processes.begin()
         from streamer.cli import running  # takes as long as the child takes to load what it needs
 
         outcome = running.run_config(
@@ -130,7 +130,7 @@ def run(
             offline=offline,
             quiet=quiet or as_json,
             log_level=log_level,
-            children=children,
+            children=processes,
         )
     if as_json:
         click.echo(json.dumps(running.outcome_as_json(outcome, config, report_path), ensure_ascii=True))

@@ -269,4 +269,4 @@ def test_the_networks_of_a_size_are_opened_side_by_side() -> None:
 
     detector = Detector("centerface", open_runner, DetectSettings(interval_s=0.2, region_px=96))
     detector.prepare(640, 360)
-    assert detector._runners == {(320, 192): (320, 192), (96, 96): (96, 96)}
+    assert dict(detector._runners) == {shape: cast(Runner, shape) for shape in ((320, 192), (96, 96))}

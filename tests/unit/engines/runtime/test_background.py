@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -13,8 +14,13 @@ def test_tasks_are_done_in_turn_by_one_thread_that_ends_with_them() -> None:
     background = Background()
     done: list[int] = []
     threads: set[threading.Thread] = set()
+
+    def task(number: int) -> None:
+        done.append(number)
+        threads.add(threading.current_thread())
+
     for number in range(20):
-        background.do(lambda number=number: (done.append(number), threads.add(threading.current_thread())))  # type: ignore[misc]
+        background.do(partial(task, number))
     background.wait()
     assert done == list(range(20))
     for thread in threads:
@@ -30,7 +36,11 @@ def test_what_fails_is_told_of_and_holds_nothing_up(monkeypatch: pytest.MonkeyPa
     told: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda failed: told.append(failed.exc_value))
     background = Background()
-    background.do(lambda: 1 // 0)  # type: ignore[arg-type]
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    background.do(fail)
     background.wait()
     assert [type(error) for error in told] == [ZeroDivisionError]
 

@@ -117,12 +117,12 @@ def test_what_is_not_wanted_at_once_begins_with_one_row_and_grows(network: Path,
     gate = threading.Event()
     BACKGROUND.do(lambda: assert_true(gate.wait(60)))
     restored, closed = (open_little(network, tmp_path, at_once=False) for _ in range(2))
-    assert restored.batches == (1,)
+    assert list(restored.batches) == [1]
     assert np.array_equal(restored.infer({"image": pictures(7)})["sums"], expected)
     closed.close()
     gate.set()
     BACKGROUND.wait()
-    assert restored.batches == (1, 2, 4)
+    assert list(restored.batches) == [1, 2, 4]
     assert np.array_equal(restored.infer({"image": pictures(7)})["sums"], expected)
     assert closed.batches == ()
 

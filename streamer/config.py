@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
-import yaml
 
 from engines.zoo import default_head, exported_head
 from streamer.errors import UsageError
@@ -156,7 +155,7 @@ class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     archive_interval_s: float = 2.0
     archive_max_records: int = 2000
     live_interval_s: float = 5.0
-    live_flush_s: float = 0.1
+    live_flush_s: float = 0.05
     live_bytes_per_s: int = 2_000_000
     grace_s: float = 30.0
 
@@ -342,6 +341,8 @@ def _source_list(text: str, variable: str) -> list[str]:
     """One source as it is, since a name may look like YAML (`0`, `a: b`), or several as a YAML list in brackets."""
     if not text.startswith("["):
         return [text]
+    import yaml  # takes longer than most of what else a process imports, and few need it
+
     try:
         return msgspec.convert(yaml.safe_load(text), list[str])
     except (yaml.YAMLError, msgspec.ValidationError) as error:  # the text may hold a password: it is not repeated
@@ -366,6 +367,8 @@ def _is_section(kind: Any) -> bool:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -139,9 +139,13 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many frames go through the models together, and how long a live frame may wait for company."""
+    """How many frames go through the models together, and how long a live frame may wait for company.
+
+    `archive_frames` is for a process that has archives alone, and for each of its hands.
+    """
 
     max_frames: int = 8
+    archive_frames: int = 32
     max_wait_s: float = 0.01
 
 
@@ -417,6 +421,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("gates.same_max_s", config.gates.same_max_s > 0, "more than 0"),
         ("fleet.networks", _are_networks(config.fleet.networks), "networks such as 192.168.0.0/16"),
         ("batch.max_frames", config.batch.max_frames >= 1, "at least 1"),
+        ("batch.archive_frames", config.batch.archive_frames >= 1, "at least 1"),
         ("batch.max_wait_s", config.batch.max_wait_s >= 0, "0 or more"),
         ("worker.children", config.worker.children >= 0, "0 (one a core) or more"),
         ("worker.streams_per_child", config.worker.streams_per_child >= 1, "at least 1"),

@@ -163,6 +163,7 @@ def test_a_value_where_a_section_belongs_is_named(tmp_path: Path) -> None:
         ("decode.threads", [-1], 0),
         ("decode.queue_frames", [0], 1),
         ("batch.max_frames", [0], 1),
+        ("batch.archive_frames", [0], 1),
         ("batch.max_wait_s", [-0.1, float("nan")], 0.0),
         ("worker.children", [-1], 0),
         ("worker.streams_per_child", [0], 1),

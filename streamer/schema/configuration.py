@@ -66,13 +66,13 @@ def variable_of(setting: str) -> str | None:
 
 def _table(kind: type[msgspec.Struct], prefix: str) -> str:
     hints, must_be = typing.get_type_hints(kind), limits()
-    rows = ["| setting, variable | type | default | must be | meaning |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| setting, variable | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, default in _own(kind).items():
         name = f"{prefix}{key}"
         shown = f"`{key}`<br>`{variable_of(name)}`" if variable_of(name) else f"`{key}`"
         rows.append(
-            f"| {shown} | {type_name(hints[key])} | `{msgspec.json.encode(default).decode()}` "
-            f"| {must_be.get(name, '')} | {meaning(name)} |"
+            f"| {shown} | {', '.join(filter(None, [type_name(hints[key]), must_be.get(name)]))} "
+            f"| `{msgspec.json.encode(default).decode()}` | {meaning(name)} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from typing import Any
 
@@ -72,7 +73,7 @@ def _table(kind: type[msgspec.Struct], prefix: str) -> str:
         shown = f"`{key}`<br>`{variable_of(name)}`" if variable_of(name) else f"`{key}`"
         rows.append(
             f"| {shown} | {', '.join(filter(None, [type_name(hints[key]), must_be.get(name)]))} "
-            f"| `{msgspec.json.encode(default).decode()}` | {meaning(name)} |"
+            f"| `{json.dumps(default)}` | {meaning(name)} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from streamer.cli import main
+from tests.browser import open_browser
 from tests.documents import Block, blocks
+from tests.pictures import picture_of_report
 from tests.product import CLIPS, ONE_FACE, ROOT, needs_clips, streamer
 
 pytestmark = [needs_clips, pytest.mark.models]
@@ -34,8 +38,15 @@ def results(models: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = streamer("run", "talk.mp4", "recordings/", "--run", "day1", "--quiet", cwd=folder)
     assert done.returncode == 0, done.stderr
     for name in ("faces.parquet", "observations.parquet"):
-        assert streamer("export", "--out", name, cwd=folder).returncode == 0
+        assert run("export", "--bus", f"sqlite:///{folder / 'affect.db'}", "--out", str(folder / name)) == 0
     return folder
+
+
+def run(*words: str) -> object:
+    """The exit code of `streamer WORDS`, in this process."""
+    with pytest.raises(SystemExit) as left:
+        main(list(words))
+    return left.value.code
 
 
 def runs_here(words: list[str]) -> bool:
@@ -64,10 +75,9 @@ def test_the_commands_of_a_page_run(
 ) -> None:
     monkeypatch.chdir(results)
     for words in commands:
-        with pytest.raises(SystemExit) as left:
-            main(words[1:])
+        code = run(*words[1:])
         told = capfd.readouterr()
-        assert left.value.code == 0, f"{page}: {' '.join(words)}: {told.err}"
+        assert code == 0, f"{page}: {' '.join(words)}: {told.err}"
         if "--out" in words and "-" not in words:
             made = Path(words[words.index("--out") + 1])
             assert made.stat().st_size > 0
@@ -93,3 +103,17 @@ def test_the_program_in_the_readme_prints_every_observation(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 72
     assert all(line.startswith("talk ") for line in lines)
+
+
+@pytest.mark.browser
+def test_the_picture_of_the_report_can_be_made_anew(results: Path, tmp_path: Path) -> None:
+    """As `make pictures` does it, of another run; it is as wide and high as the one in docs/images, and not empty."""
+    page, picture = tmp_path / "report.html", tmp_path / "report.png"
+    assert run("report", "--bus", f"sqlite:///{results / 'affect.db'}", "--out", str(page)) == 0
+    with open_browser(tmp_path / "profile") as chrome:
+        picture_of_report(chrome, page, picture)
+    made, shown = (cv2.imread(str(path)) for path in (picture, ROOT / "docs" / "images" / "report.png"))
+    assert made is not None
+    assert shown is not None
+    assert made.shape == shown.shape
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) > 100

@@ -78,8 +78,14 @@ def _table(kind: type[msgspec.Struct], prefix: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _sections() -> dict[str, type[msgspec.Struct]]:
-    return {field.name: field.type for field in msgspec.structs.fields(Config) if _is_section(field.type)}
+def _sections(kind: type[msgspec.Struct] = Config, prefix: str = "") -> dict[str, type[msgspec.Struct]]:
+    """The sections in it by their dotted names, each before those inside it."""
+    found: dict[str, type[msgspec.Struct]] = {}
+    for field in msgspec.structs.fields(kind):
+        if _is_section(field.type):
+            found[f"{prefix}{field.name}"] = field.type
+            found |= _sections(field.type, f"{prefix}{field.name}.")
+    return found
 
 
 def _own(kind: type[msgspec.Struct]) -> dict[str, Any]:

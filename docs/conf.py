@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_site"))
 
 import commands
 import navigation
+import outside
 
 project = "affect-streamer"
 project_copyright = "The affect-streamer authors, Apache-2.0"
@@ -33,6 +34,7 @@ html_show_sphinx = False
 
 
 def setup(app: Sphinx) -> None:
-    """The menu and the help of every command are added to the pages while they are read."""
+    """The menu and the help of every command are added to the pages while they are read, links out of them taken out."""
+    app.connect("source-read", outside.name)
     app.connect("source-read", navigation.add)
     app.connect("source-read", commands.add)

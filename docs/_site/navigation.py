@@ -17,7 +17,7 @@ MENU = {
         "Decisions": [
             "processes", "fleet", "commit-order", "batching", "pictures", "live-sources", "refine", "gates", "sources",
             "media-time", "tracking", "models", "engines", "training", "temporal-head", "stat-exact", "va-derived",
-            "snapshot-format", "buses", "command-line", "dependencies", "documentation",
+            "snapshot-format", "buses", "command-line", "dependencies", "documentation", "*",
         ],
     },
 }  # fmt: skip
@@ -26,6 +26,9 @@ MENU = {
 def add(app: Sphinx, page: str, source: list[str]) -> None:
     """Put the menu under the page that it hangs on, as Sphinx' `source-read` asks."""
     folder = page.rpartition("/")[0]
+    pages = {name.removeprefix(f"{folder}/") for name in app.env.found_docs if name.rpartition("/")[0] == folder}
     for caption, names in MENU.get(page, {}).items():
-        there = [name for name in names if f"{folder}/{name}".lstrip("/") in app.env.found_docs]
+        there = [name for name in names if name in app.env.found_docs | pages]
+        if "*" in names:  # and all others of the folder
+            there += sorted(pages - {*names, page.removeprefix(f"{folder}/")})
         source[0] += "\n".join(["", "", "```{toctree}", ":hidden:", f":caption: {caption}", "", *there, "```", ""])

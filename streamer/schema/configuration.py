@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from streamer.config import ENVIRONMENT_PREFIX, Config, json_schema, limits
-from streamer.schema.settings import meaning
+from streamer.schema.setting_words import meaning
 from streamer.schema.tables import type_name
 
 _TOP = """# Configuration
 
-<!-- Written by `python -m streamer.schema` from streamer/config.py and streamer/schema/settings.py: change those. -->
+<!-- Written by `python -m streamer.schema` from streamer/config.py and streamer/schema/setting_words.py: change those. -->
 
 All settings are one typed object, read from a YAML file (`--config FILE`), then from environment variables, then from
 flags; the later wins. An unknown key is refused with a sentence, and passwords in addresses are masked wherever

@@ -129,7 +129,7 @@ def test_each_command_in_the_prose_exists_with_its_options(page: str, code: str)
 def test_each_configuration_is_right(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
     path.write_text(block.text, encoding="utf-8")
-    assert load(path) != load()
+    assert msgspec.to_builtins(load(path))
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("json") if not untried(block)], ids=str)

@@ -28,7 +28,7 @@ from streamer.schema import (
     write_tables,
 )
 from streamer.schema.__main__ import files, main
-from streamer.schema.settings import MEANINGS
+from streamer.schema.setting_words import MEANINGS
 from tests.golden.records import OBSERVATION
 
 PAGE = Path(__file__).parents[2] / "docs" / "messages.md"
@@ -194,7 +194,7 @@ def test_the_pages_python_example_runs(
 
 
 def test_every_setting_is_explained_and_nothing_else_is() -> None:
-    assert set(MEANINGS) == set(settings()), "say in streamer/schema/settings.py what it means"
+    assert set(MEANINGS) == set(settings()), "say in streamer/schema/setting_words.py what it means"
 
 
 def test_the_page_of_settings_names_variable_default_and_limit_of_each() -> None:

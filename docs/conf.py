@@ -34,7 +34,7 @@ html_show_sphinx = False
 
 
 def setup(app: Sphinx) -> None:
-    """The menu and the help of every command are added to the pages while they are read, links out of them taken out."""
+    """While a page is read it gets its menu, or the help of every command, and loses links out of docs/."""
     app.connect("source-read", outside.name)
     app.connect("source-read", navigation.add)
     app.connect("source-read", commands.add)

@@ -15,7 +15,7 @@ from streamer.schema.tables import type_name
 
 _TOP = """# Configuration
 
-<!-- Written by `python -m streamer.schema` from streamer/config.py and streamer/schema/setting_words.py: change those. -->
+<!-- `python -m streamer.schema` writes this from streamer/config.py and streamer/schema/setting_words.py. -->
 
 All settings are one typed object, read from a YAML file (`--config FILE`), then from environment variables, then from
 flags; the later wins. An unknown key is refused with a sentence, and passwords in addresses are masked wherever

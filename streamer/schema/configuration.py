@@ -43,10 +43,11 @@ def configuration_schema() -> dict[str, Any]:
     schema: dict[str, Any] = msgspec.json.decode(
         msgspec.json.encode(json_schema())
     )  # defaults become lists, as in a file
-    for prefix, kind in {"": Config, **{f"{name}.": kind for name, kind in _sections().items()}}.items():
+    kinds: dict[str, type[msgspec.Struct]] = {"": Config} | _sections()
+    for section, kind in kinds.items():
         properties = schema["$defs"][kind.__name__]["properties"]
         for key in _own(kind):
-            properties[key]["description"] = meaning(f"{prefix}{key}")
+            properties[key]["description"] = meaning(f"{section}.{key}".lstrip("."))
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, "title": "affect-streamer configuration", **schema}
 

@@ -84,7 +84,8 @@ def take_curl(words: list[str]) -> None:
     known = re.sub(r"(?<=^/streams/).+", "NAME", path)
     assert re.search(rf"`{method} [^|]*{known}\b", paths), words
     if "-d" in options:
-        msgspec.json.decode(options[options.index("-d") + 1], type={"PUT": Wish, "PATCH": Change}[method])
+        body = options[options.index("-d") + 1]
+        msgspec.json.decode(body, type=Wish if method == "PUT" else Change)
 
 
 TAKEN_BY = {

@@ -68,13 +68,13 @@ def variable_of(setting: str) -> str | None:
 
 def _table(kind: type[msgspec.Struct], prefix: str) -> str:
     hints, must_be = typing.get_type_hints(kind), limits()
-    rows = ["| setting, variable | type | default | meaning |", "| --- | --- | --- | --- |"]
+    rows = ["| setting, variable | meaning | type | default |", "| --- | --- | --- | --- |"]
     for key, default in _own(kind).items():
         name = f"{prefix}{key}"
         shown = f"`{key}`<br>`{variable_of(name)}`" if variable_of(name) else f"`{key}`"
         rows.append(
-            f"| {shown} | {', '.join(filter(None, [type_name(hints[key]), must_be.get(name)]))} "
-            f"| `{json.dumps(default)}` | {meaning(name)} |"
+            f"| {shown} | {meaning(name)} | {', '.join(filter(None, [type_name(hints[key]), must_be.get(name)]))} "
+            f"| `{json.dumps(default)}` |"
         )
     return "\n".join(rows) + "\n"
 

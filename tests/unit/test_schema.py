@@ -202,7 +202,7 @@ def test_the_page_of_settings_names_variable_default_and_limit_of_each() -> None
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert len(rows) == len(settings())
     window = next(row for row in rows if "STREAMER_STATE__WINDOW" in row)
-    assert [cell.strip() for cell in window.split("|")[2:4]] == ["integer, at least 1", "`16`"]
+    assert [cell.strip() for cell in window.split("|")[3:5]] == ["integer, at least 1", "`16`"]
     for setting in settings():
         assert page.count(f"<br>`{variable_of(setting)}` |") == (variable_of(setting) is not None)
 

@@ -399,8 +399,20 @@ def _put(tree: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
     tree[key] = value
 
 
+def limits() -> dict[str, str]:
+    """What each setting with a limit must be, in words, by its name (`state.window`: `at least 1`)."""
+    return {name: wanted for name, _, wanted in _limits(Config())}
+
+
 def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
-    limits = (
+    for name, holds, wanted in _limits(config):
+        if not holds:
+            raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
+
+
+def _limits(config: Config) -> tuple[tuple[str, bool, str], ...]:
+    """Every limit: the setting, whether `config` keeps to it, and what it must be."""
+    return (
         ("state.window", config.state.window >= 1, "at least 1"),
         ("topics.partitions", config.topics.partitions >= 1, "at least 1"),
         ("topics.replication_factor", config.topics.replication_factor >= 1, "at least 1"),
@@ -459,9 +471,6 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("detect.max_faces", config.detect.max_faces >= 1, "at least 1"),
         ("detect.interval_s", 0 <= config.detect.interval_s < math.inf, "0 (every picture) or more seconds"),
     )
-    for name, holds, wanted in limits:
-        if not holds:
-            raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
 
 
 def _are_networks(texts: tuple[str, ...]) -> bool:

@@ -49,6 +49,7 @@ MEANINGS = {
     "gates.same_face": "do not ask the models again about a face that has not changed",
     "gates.same_max_s": "for at most so many seconds of media time",
     "batch.max_frames": "frames that go through the models together at most",
+    "batch.archive_frames": "the same for a process that has archives alone, and for each of its hands",
     "batch.max_wait_s": "seconds that a live frame may wait for company",
     "checkpoint.archive_interval_s": "seconds from one commit of an archive to the next",
     "checkpoint.archive_max_records": "or after so many records, if that comes first",

@@ -29,6 +29,7 @@ _COMMANDS = {
     "licences": "streamer.cli.models:licences",
     "models": "streamer.cli.models:models",
     "plan": "streamer.cli.plan:plan",
+    "purge": "streamer.cli.purge:purge",
     "report": "streamer.cli.read:report",
     "run": "streamer.cli.run:run",
     "streams": "streamer.cli.streams:streams",

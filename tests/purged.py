@@ -81,6 +81,6 @@ def left_behind(url: str, settings: TopicSettings) -> None:
         bus.ensure_topics(topics(settings).all())
         producer = bus.producer()
         producer.send([*everything_of(STAYS, settings), *everything_of(GONE, settings), outgoing(both, settings)])
-        producer.flush(30.0)
+        producer.flush(120.0)
     finally:
         bus.close()

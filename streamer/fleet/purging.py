@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from streamer.bus.protocol import Bus, Erased, Found
 from streamer.bus.read import drain
@@ -65,5 +66,5 @@ class Purge:
 
     def _traces(self, bus: Bus) -> Traces:
         names = self.names
-        records = drain(bus, [names.jobs.name, names.jobs_status.name], "read_uncommitted")
+        records = chain(*(drain(bus, [topic.name], "read_uncommitted") for topic in (names.jobs, names.jobs_status)))
         return Traces(names, self.stream, self.run, jobs_of(records, names, self.stream, self.run))

@@ -124,8 +124,7 @@ def jobs_of(records: Iterable[Incoming], names: Topics, stream: str, run: str | 
     """The keys of the stream's jobs (in that run), among records of the topics of jobs and their statuses."""
     found = set()
     for record in records:
-        kind = Job if record.topic == names.jobs.name else JobStatus
-        said = _read(record, kind)
+        said = _read(record, Job) if record.topic == names.jobs.name else _read(record, JobStatus)
         if said is not None and said.stream == stream and (run is None or said.run == run):
             found.add(key_of(said.job))
     return frozenset(found)

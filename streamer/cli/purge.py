@@ -71,8 +71,7 @@ def _checked(wanted: Purge, found: Mapping[str, Found], *, as_json: bool) -> int
         rows = [_row(one) for one in left.values()]
         click.echo(json.dumps({"stream": wanted.stream, "run": wanted.run, "topics": rows, "left": _n(left)}))
     elif left:
-        for line in table([["topic", "records", "tombstones", "gone by"], *(_cells(one) for one in left.values())]):
-            click.echo(line)
+        _print(left)
     else:
         click.echo(f"nothing of {_name(wanted)} can be read in {counted(len(found), 'topic')}")
     return 1 if left else 0
@@ -97,10 +96,13 @@ def _tell(wanted: Purge, erased: Erased, left: Mapping[str, Found], *, as_json: 
     click.echo(f"{_name(wanted)}: {counted(removed, 'record')} removed" if there else f"{_name(wanted)}: nothing found")
     if _n(left):
         click.echo(f"{counted(_n(left), 'record')} can be read until the broker removes them:")
-        rows = [["topic", "records", "tombstones", "gone by"]]
-        for line in table(rows + [_cells(one) for one in left.values() if one.n]):
-            click.echo(line)
+        _print({name: one for name, one in left.items() if one.n})
         click.echo("`streamer purge --check` looks again; see docs/purging.md")
+
+
+def _print(found: Mapping[str, Found]) -> None:
+    for line in table([["topic", "records", "tombstones", "gone by"], *(_cells(one) for one in found.values())]):
+        click.echo(line)
 
 
 def _row(found: Found) -> dict[str, object]:

@@ -32,8 +32,9 @@ class Traces:
     """Judges records by whether they are of `stream` (and, where one is given, of `run` alone).
 
     Results, statuses and state are found by their keys. Jobs are named by their own ids: `jobs` are those of the
-    stream, see `jobs_of`. A run's record loses what it says of the stream, and goes when nothing else is left in it.
-    The wanted stream and its live state belong to no run: with `run` they are kept.
+    stream, see `jobs_of`; of their statuses stays that they are over. A run's record loses what it says of the stream,
+    and goes when nothing else is left in it. The wanted stream and its live state belong to no run: with `run` they
+    are kept.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Traces:
             names.state.name: self._live_state,
             names.archive_state.name: self._state,
             names.jobs.name: self._job,
-            names.jobs_status.name: self._job,
+            names.jobs_status.name: self._job_status,
             names.runs.name: self._run_record,
             names.deadletter.name: self._letter,
         }
@@ -91,6 +92,14 @@ class Traces:
         if record.key.removesuffix(CANCEL_SUFFIX) in self._jobs:
             return "forget"
         return self._unreadable(record, Job)
+
+    def _job_status(self, record: Incoming) -> Verdict:
+        """A job's record may outlast this on Kafka: without a status that says it is over it would be done again."""
+        status = _read(record, JobStatus)
+        if record.key not in self._jobs or status is None:
+            return self._job(record)
+        bare = JobStatus(job=status.job, batch=status.batch, stream="", source="", state=status.state)
+        return "keep" if status == bare else encode(bare, _format(record))
 
     def _run_record(self, record: Incoming) -> Verdict:
         if self._run is not None and record.key != key_of(self._run):

@@ -25,7 +25,7 @@ from tests.kafka.broker import Broker, missing, need, start
 from tests.purged import BOTH_RUNS, GONE, STAYS, TRACK_STATE, left_behind
 from tests.unit.cli.verbs import streamer, told, write
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 PARTITIONS = 4
 QUICK = {
     "log.cleaner.backoff.ms": "200",
@@ -145,6 +145,7 @@ def _until(holds: Callable[[], bool], what: str) -> None:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(600)
 def test_the_check_finds_nothing_once_kafka_has_compacted(
     quick_broker: Broker,
     prefix: str,

@@ -8,10 +8,12 @@ import pytest
 from streamer.bus.protocol import Incoming, Outgoing
 from streamer.bus.topics import key_of, outgoing, topics
 from streamer.config import TopicSettings
+from streamer.fleet.jobs import JobBook
 from streamer.fleet.traces import Traces, jobs_of
-from streamer.messages import RunRecord, decode
+from streamer.messages import JobStatus, RunRecord, decode
 from tests.golden.records import RUN
 from tests.purged import GONE, OTHER_RUN, RUN_ID, STAYS, everything_of, job_of
+from tests.unit.fleet.control import admission, job_record, make_job, status_record
 
 SETTINGS = TopicSettings()
 NAMES = topics(SETTINGS)
@@ -35,7 +37,11 @@ def test_everything_of_a_stream_is_found_and_nothing_of_another(format: str) -> 
     mine, others = as_read(everything_of(GONE, settings)), as_read(everything_of(STAYS, settings))
     judge = traces([*mine, *others]).judge
     assert {one.topic for one in mine} == {topic.name for topic in NAMES.all()}
-    assert [(one.topic, one.key) for one in mine if judge(one) != "forget"] == []
+    verdicts = [(one.topic, judge(one)) for one in mine]
+    assert [topic for topic, verdict in verdicts if verdict == "keep"] == []
+    replaced = [(topic, verdict) for topic, verdict in verdicts if isinstance(verdict, bytes)]
+    assert {topic for topic, _ in replaced} == {NAMES.jobs_status.name}
+    assert [one for one in replaced if GONE.encode() in one[1]] == []
     assert [(one.topic, one.key) for one in others if judge(one) != "keep"] == []
 
 
@@ -53,8 +59,33 @@ def test_of_a_runs_archive_its_state_job_and_statuses_go_too() -> None:
     judge = traces(records, run=RUN_ID).judge
     assert [judge(one) for one in records if one.topic == NAMES.archive_state.name] == ["forget", "forget"]
     assert {judge(one) for one in records if one.topic in (NAMES.status.name, NAMES.jobs.name)} == {"forget"}
+    done = [judge(one) for one in records if one.topic == NAMES.jobs_status.name]
+    assert [isinstance(verdict, bytes) for verdict in done] == [True, True, False]
     kept = (NAMES.streams.name, NAMES.state.name)
     assert {judge(one) for one in records if one.topic in kept} == {"keep"}
+
+
+def test_a_job_whose_record_outlasts_its_status_is_not_done_again() -> None:
+    job, stream = make_job("j-1", stream="porch"), "porch"
+    record = job_record(job, 0)
+    done = status_record(JobStatus(job="j-1", batch="b", stream=stream, source=job.source, state="done"), 1)
+    names = topics(TopicSettings())
+    judge = Traces(names, stream, None, jobs_of([record, done], names, stream)).judge
+    assert judge(record) == "forget"
+    bare = judge(done)
+    assert isinstance(bare, bytes)
+    assert stream.encode() not in bare
+    assert judge(dataclasses.replace(done, value=bare)) == "keep"
+
+    def to_do(*statuses: Incoming) -> list[str]:
+        book = JobBook(admission())
+        for status in statuses:
+            assert book.take_status(status) is None
+        assert book.take(record) is None
+        return [entry.job.job for entry in book.due(1e10, 9)]
+
+    assert to_do() == ["j-1"]
+    assert to_do(dataclasses.replace(done, value=bare)) == []
 
 
 def test_a_runs_record_loses_the_stream_and_keeps_the_others() -> None:

@@ -188,8 +188,10 @@ def test_limits(setting: str, wrong: list[float], right: float, tmp_path: Path) 
     load(None, None, {setting: right})
     for value in wrong:
         assert refused(None, None, **{setting: value}).startswith(f"the command line: {setting} must be ")
-        section, _, key = setting.partition(".")
-        text = json.dumps({section: {key: value}}).replace("NaN", ".nan")
+        tree: object = value
+        for key in reversed(setting.split(".")):
+            tree = {key: tree}
+        text = json.dumps(tree).replace("NaN", ".nan").replace("Infinity", ".inf")
         path = write(tmp_path, text)
         assert refused(path).startswith(f"{path}: {setting} must be ")
 

@@ -164,14 +164,32 @@ class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     grace_s: float = 30.0
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how many seconds single topics keep their records, where that is not `topics.retention_s` (null).
+
+    Compacted topics keep the newest record of each key until it is deleted; of them only `status` also forgets by age.
+    """
+
+    observations_s: float | None = None
+    windows_s: float | None = None
+    tracks_s: float | None = None
+    archive_observations_s: float | None = None
+    archive_windows_s: float | None = None
+    archive_tracks_s: float | None = None
+    status_s: float | None = None
+    jobs_s: float | None = None
+    deadletter_s: float | None = None
+
+
 class TopicSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names, shape and retention of the topics."""
+    """Names, shape and retention of the topics. `retention_s` is for those that `retention` says nothing of."""
 
     prefix: str = "affect"
     partitions: int = 64
     replication_factor: int = 1
     min_insync_replicas: int = 1
     retention_s: float = 7 * 86400.0
+    retention: RetentionSettings = RetentionSettings()
     format: Literal["msgpack", "json"] = "msgpack"
     compression: Literal["none", "gzip"] = "none"
 
@@ -416,7 +434,11 @@ def _limits(config: Config) -> tuple[tuple[str, bool, str], ...]:
         ("state.window", config.state.window >= 1, "at least 1"),
         ("topics.partitions", config.topics.partitions >= 1, "at least 1"),
         ("topics.replication_factor", config.topics.replication_factor >= 1, "at least 1"),
-        ("topics.retention_s", config.topics.retention_s > 0, "more than 0"),
+        ("topics.retention_s", 0 < config.topics.retention_s < math.inf, "more than 0"),
+        *(
+            (f"topics.retention.{name}", kept_s is None or 0 < kept_s < math.inf, "more than 0, or null")
+            for name, kept_s in msgspec.structs.asdict(config.topics.retention).items()
+        ),
         ("decode.max_pixels", config.decode.max_pixels >= 1, "at least 1"),
         ("decode.threads", config.decode.threads >= 0, "0 (one a core) or more"),
         ("decode.queue_frames", config.decode.queue_frames >= 1, "at least 1"),

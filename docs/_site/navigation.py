@@ -7,8 +7,8 @@ MENU = {
         "Begin": ["quick-start"],
         "Guides": ["cameras", "consumers", "researchers", "training"],
         "Operating": [
-            "operating", "fleet", "live", "sources", "control", "metrics", "logs", "dashboard", "planning", "cpu",
-            "gpu",
+            "installing", "operating", "fleet", "live", "sources", "control", "metrics", "logs", "dashboard", "purging",
+            "planning", "cpu", "gpu",
         ],
         "Reference": ["configuration", "commands", "messages", "models", "heads", "benchmarks"],
         "Understanding": ["outputs", "privacy", "faq", "glossary", "decisions/README"],

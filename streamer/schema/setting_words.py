@@ -62,6 +62,20 @@ MEANINGS = {
     "topics.replication_factor": "copies that the brokers keep",
     "topics.min_insync_replicas": "copies that must have a record before it counts as accepted",
     "topics.retention_s": "seconds that records are kept in topics that delete (default: seven days)",
+    **{
+        f"topics.retention.{name}_s": "seconds that this topic keeps its records; null: `topics.retention_s`"
+        for name in (
+            "observations",
+            "windows",
+            "tracks",
+            "archive_observations",
+            "archive_windows",
+            "archive_tracks",
+            "status",
+            "jobs",
+            "deadletter",
+        )
+    },
     "topics.format": "how values are written; `json` for readers such as Connect or ksqlDB",
     "topics.compression": "of batches of records, on Kafka",
     "worker.children": "child processes (0: one a core)",

@@ -28,8 +28,6 @@ UNTRIED = {
     "kcat ": "a program of others; tests/readers read the topics with clients of others",
 }
 """Blocks by what they begin with, and why nothing is made of them."""
-TO_COME = ("streamer purge",)
-"""Commands that pages may name before they are there."""
 
 
 def untried(block: Block) -> bool:
@@ -122,8 +120,6 @@ def test_each_command_is_one_that_is_taken(block: Block) -> None:
 @pytest.mark.parametrize(("page", "code"), [span for span in code_spans() if span[1].split()[0] in PROGRAMS])
 def test_each_command_in_the_prose_exists_with_its_options(page: str, code: str) -> None:
     """A sentence names parts of a command: the command must exist, and its options too; arguments may be missing."""
-    if code in TO_COME and code.split()[1] not in streamer_cli.list_commands(click.Context(streamer_cli)):
-        pytest.skip(f"{page} speaks of {code}, which is yet to come")
     context, rest = context_of(re.sub(r"[|].*| \.\.\.$", "", code).split())
     options = {name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     options |= {"--help", "-h"}

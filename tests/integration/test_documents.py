@@ -69,10 +69,13 @@ def take_make(words: list[str]) -> None:
 
 def take_pip(words: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    *_, package = words
-    name, _, extra = package.rstrip("]").partition("[")
+    *options, package = words
+    if options[-1] == "-r":
+        assert (ROOT / package).is_file()
+        return
+    name, _, extras = package.rstrip("]").partition("[")
     assert name in (".", project["name"])
-    assert not extra or extra in project["optional-dependencies"]
+    assert not extras or set(extras.split(",")) <= set(project["optional-dependencies"])
 
 
 def take_curl(words: list[str]) -> None:

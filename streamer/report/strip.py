@@ -90,14 +90,9 @@ def strip(
                 "textposition": "inside",
                 "insidetextanchor": "middle",
                 "textangle": 0,
-                "insidetextfont": {"color": _ink(code), "size": 11},
+                "insidetextfont": {"color": "$ink" if code == UNLABELLED else ink_on(name), "size": 11},
                 "customdata": f"@{key}says",
                 "hovertemplate": f"{name}<br>%{{customdata}}<extra></extra>",
             }
         )
     return data
-
-
-def _ink(code: int) -> str:
-    """The colour of writing on a bar."""
-    return "$ink" if code == UNLABELLED else ink_on(EXPRESSIONS[code])

@@ -27,9 +27,14 @@ def axis(end_s: float) -> tuple[float, dict[str, Any]]:
     return 1 / 3600, {"ticksuffix": " h", "hoverformat": ".3f"}
 
 
+def scale(factor: float) -> tuple[float, float]:
+    """Origin and factor: where a time in seconds lies on the axis is origin + seconds * factor."""
+    return (_DATE_ORIGIN_MS if factor == 1000 else 0.0), factor
+
+
 def scaled(times_s: Iterable[float], factor: float) -> list[float]:
     """Times as positions on the axis, to a tenth of a millisecond."""
-    origin = _DATE_ORIGIN_MS if factor == 1000 else 0.0
+    origin, _ = scale(factor)
     return [origin + length for length in lengths(times_s, factor)]
 
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from streamer.report import decimate
 from streamer.report.series import UNLABELLED, TrackKey, TrackSeries
 
+Floats = NDArray[np.float64]
 Kind = Literal["change", "turn", "hold"]
 
 SIDE_S = 1.0
@@ -60,14 +62,19 @@ def salient(tracks: Iterable[TrackSeries], per_kind: int = PER_KIND) -> dict[Kin
     """
     found: dict[Kind, list[Moment]] = {"change": [], "turn": [], "hold": []}
     for track in tracks:
-        found["change"] += changes(track)
-        found["turn"] += turns(track)
-        found["hold"] += holds(track)
-    longest: dict[int, Moment] = {}
-    for moment in strongest(found["hold"]):
-        longest.setdefault(moment.after, moment)
-    found["hold"] = list(longest.values())
+        found["change"] += changes(track, per_kind)
+        found["turn"] += turns(track)[:per_kind]
+        found["hold"] += longest_of_each(holds(track))
+    found["hold"] = longest_of_each(strongest(found["hold"]))
     return {kind: strongest(moments)[:per_kind] for kind, moments in found.items()}
+
+
+def longest_of_each(moments: Iterable[Moment]) -> list[Moment]:
+    """Of holds, longest first, the first of each label."""
+    kept: dict[int, Moment] = {}
+    for moment in moments:
+        kept.setdefault(moment.after, moment)
+    return list(kept.values())
 
 
 def strongest(moments: Iterable[Moment]) -> list[Moment]:
@@ -75,37 +82,52 @@ def strongest(moments: Iterable[Moment]) -> list[Moment]:
     return sorted(moments, key=lambda m: (-m.strength, m.at_s, m.key))
 
 
-def changes(track: TrackSeries) -> list[Moment]:
-    """Every change of at least `MIN_CHANGE`, strongest first."""
+def changes(track: TrackSeries, limit: int | None = None) -> list[Moment]:
+    """The strongest changes of at least `MIN_CHANGE`, strongest first; all of them without a `limit`."""
     good = track.trusted
-    t_s = track.t_s[good]
+    t_s, labels = track.t_s[good], track.labels[good]
     va = np.stack([track.valence[good], track.arousal[good]], axis=1).astype(np.float64)
-    labels = track.labels[good]
-    found: list[Moment] = []
-    for piece in decimate.pieces(t_s, track.gap_s):
-        found += _changes(track.key, t_s[piece], va[piece], labels[piece])
+    peaks = np.concatenate([np.zeros((0, 6)), *(_peaks(t_s, va, part) for part in decimate.pieces(t_s, track.gap_s))])
     kept: list[Moment] = []
-    for moment in strongest(found):
-        if all(abs(moment.at_s - other.at_s) >= APART_S for other in kept):
-            kept.append(moment)
+    times: list[float] = []
+    for k in np.lexsort((peaks[:, 0], -peaks[:, 1])).tolist():
+        at_s, strength, valence, arousal, *sides = peaks[k].tolist()
+        place = bisect_left(times, at_s)
+        if any(abs(at_s - other) < APART_S for other in times[max(0, place - 1) : place + 1]):
+            continue
+        times.insert(place, at_s)
+        low, high = (int(side) for side in sides)
+        middle = int(np.searchsorted(t_s, at_s))
+        before, after = _usual(labels[low:middle]), _usual(labels[middle:high])
+        kept.append(Moment("change", track.key, at_s, at_s, strength, before, after, valence, arousal))
+        if len(kept) == limit:
+            break
     return kept
 
 
 def turns(track: TrackSeries) -> list[Moment]:
     """Every turn of at least `MIN_TURN_CONFIDENCE`, strongest first."""
     stretches = decimate.intervals(track.t_s, track.labels, track.step_s, track.gap_s)
-    found: list[Moment] = []
-    for old, new in pairwise(stretches):
-        if UNLABELLED in (old.code, new.code) or old.end_s != new.start_s:
-            continue
-        if min(old.end_s - old.start_s, new.end_s - new.start_s) < MIN_TURN_S - _SLACK_S:
-            continue
-        before = _mean(track, max(old.start_s, old.end_s - SIDE_S), old.end_s)
-        after = _mean(track, new.start_s, min(new.end_s, new.start_s + SIDE_S))
-        strength = round(min(before, after), 6)
-        if strength >= MIN_TURN_CONFIDENCE:
-            found.append(Moment("turn", track.key, new.start_s, new.start_s, strength, old.code, new.code))
-    return strongest(found)
+    pairs = [
+        (old, new)
+        for old, new in pairwise(stretches)
+        if UNLABELLED not in (old.code, new.code)
+        and old.end_s == new.start_s
+        and min(old.end_s - old.start_s, new.end_s - new.start_s) >= MIN_TURN_S - _SLACK_S
+    ]
+    if not pairs:
+        return []
+    sides = np.array([(max(o.start_s, o.end_s - SIDE_S), o.end_s, min(n.end_s, n.start_s + SIDE_S)) for o, n in pairs])
+    start, middle, end = np.searchsorted(track.t_s, sides.T - _SLACK_S)
+    sums = np.concatenate([np.zeros(1), np.cumsum(track.confidence, dtype=np.float64)])
+    before = (sums[middle] - sums[start]) / np.maximum(middle - start, 1)
+    after = (sums[end] - sums[middle]) / np.maximum(end - middle, 1)
+    strength = np.round(np.minimum(before, after), 6).tolist()
+    return strongest(
+        Moment("turn", track.key, new.start_s, new.start_s, sure, old.code, new.code)
+        for (old, new), sure in zip(pairs, strength, strict=True)
+        if sure >= MIN_TURN_CONFIDENCE
+    )
 
 
 def holds(track: TrackSeries) -> list[Moment]:
@@ -118,39 +140,30 @@ def holds(track: TrackSeries) -> list[Moment]:
     )
 
 
-def _changes(
-    key: TrackKey, t_s: NDArray[np.float64], va: NDArray[np.float64], labels: NDArray[np.int8]
-) -> list[Moment]:
-    """The changes of one unbroken stretch, local maxima only; k is the last observation before one."""
-    if t_s.size < 2 * _MIN_SIDE:
-        return []
-    k = np.arange(t_s.size - 1)
-    low = np.searchsorted(t_s, t_s[:-1] - SIDE_S + _SLACK_S)
-    high = np.searchsorted(t_s, t_s[1:] + SIDE_S - _SLACK_S)
-    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(va, axis=0)])
+def _peaks(t_s: Floats, va: Floats, part: slice) -> Floats:
+    """Local maxima of change in one unbroken stretch.
+
+    Rows (p,6): time of the first observation after, strength, how far valence and arousal moved, and from and up to
+    which index the two sides reach.
+    """
+    t, first = t_s[part], part.start
+    if t.size < 2 * _MIN_SIDE:
+        return np.zeros((0, 6))
+    k = np.arange(t.size - 1)  # the last observation before
+    low = np.searchsorted(t, t[:-1] - SIDE_S + _SLACK_S)
+    high = np.searchsorted(t, t[1:] + SIDE_S - _SLACK_S)
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(va[part], axis=0)])
     n_before, n_after = k + 1 - low, high - k - 1
     moved = (sums[high] - sums[k + 1]) / n_after[:, None] - (sums[k + 1] - sums[low]) / n_before[:, None]
     strength = np.round(np.hypot(moved[:, 0], moved[:, 1]), 6)
-    covered = np.minimum(t_s[:-1] - t_s[low], t_s[high - 1] - t_s[1:]) >= SIDE_S / 2 - _SLACK_S
+    covered = np.minimum(t[:-1] - t[low], t[high - 1] - t[1:]) >= SIDE_S / 2 - _SLACK_S
     fits = covered & (np.minimum(n_before, n_after) >= _MIN_SIDE) & (strength >= MIN_CHANGE)
     strength = np.where(fits, strength, 0.0)
     peak = fits & (strength >= np.append(strength[1:], 0.0)) & (strength > np.append(0.0, strength[:-1]))
-    found: list[Moment] = []
-    for j in np.flatnonzero(peak).tolist():
-        at_s = float(t_s[j + 1])
-        before, after = _usual(labels[low[j] : j + 1]), _usual(labels[j + 1 : high[j]])
-        v, a = round(float(moved[j, 0]), 6), round(float(moved[j, 1]), 6)
-        found.append(Moment("change", key, at_s, at_s, float(strength[j]), before, after, v, a))
-    return found
+    return np.column_stack([t[1:], strength, np.round(moved, 6), low + first, high + first])[peak]
 
 
 def _usual(labels: NDArray[np.int8]) -> int:
     """The most frequent label, of equals the first of the seven; UNLABELLED where there is none."""
     known = labels[labels >= 0]
     return int(np.bincount(known).argmax()) if known.size else UNLABELLED
-
-
-def _mean(track: TrackSeries, start_s: float, end_s: float) -> float:
-    """Mean confidence from `start_s` to just before `end_s`."""
-    a, b = np.searchsorted(track.t_s, (start_s - _SLACK_S, end_s - _SLACK_S))
-    return float(track.confidence[a:b].mean(dtype=np.float64)) if b > a else 0.0

@@ -12,7 +12,7 @@ from streamer.messages import RunRecord
 from streamer.report import decimate, timescale
 from streamer.report.agreement import Agreement, Pairs, agreement, by_frame, pair
 from streamer.report.budget import MAX_ROWS
-from streamer.report.figures import MAX_INTERVALS, Figure, rounded
+from streamer.report.figures import MAX_INTERVALS, Figure
 from streamer.report.setups import Way, ways
 from streamer.report.summary import SourceFacts
 
@@ -97,7 +97,7 @@ def difference(found: Pairs, end_s: float, max_points: int = 500) -> Figure:
     times, values = _broken(t_s, moved, gap_s, max_points)
     columns["t"] = [None if t is None else timescale.scaled((t,), factor)[0] for t in times]
     for k, (name, dash) in enumerate((("valence", "solid"), ("arousal", "4px,3px"))):
-        columns[name] = [None if row is None else rounded(row)[k] for row in values]
+        columns[name] = [None if row is None else round(float(row[k]), 4) for row in values]
         data.append(
             {
                 "type": "scatter",

@@ -151,14 +151,11 @@ def _lines(columns: dict[str, list[Any]], track: TrackSeries, factor: float, max
     data: list[Figure] = []
     for name, values, dash in (("valence", track.valence, "solid"), ("arousal", track.arousal, "4px,3px")):
         at = decimate.extremes(values, max_points)
-        times: list[float | None] = []
-        numbers: list[float | None] = []
-        for before, k in zip([at[0], *at[:-1]], at, strict=True):
-            if holes[before] != holes[k]:
-                times.append(times[-1])
-                numbers.append(None)
-            times.append(timescale.scaled([track.t_s[k]], factor)[0])
-            numbers.append(round(float(values[k]), 4))
+        times: list[float | None] = [*timescale.scaled(track.t_s[at], factor)]
+        numbers: list[float | None] = [*rounded(values[at])]
+        for place in np.flatnonzero(np.diff(holes[at]))[::-1].tolist():
+            times.insert(place + 1, times[place])
+            numbers.insert(place + 1, None)
         columns[f"t_{name}"], columns[name] = times, numbers
         data.append(
             {

@@ -72,6 +72,7 @@ function apply(section) {
   }
   section.querySelector("button[data-filter]").disabled = choice.track === "" && name === "";
   again([...section.querySelectorAll(".plot")]);
+  for (const article of section.querySelectorAll("[data-pointed]")) point(article, pointed.get(article), false);
 }
 
 function showAll(section) {

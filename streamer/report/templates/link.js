@@ -24,6 +24,12 @@ function circumplexOf(article) {
   return article.querySelector(".plot.circumplex");
 }
 
+// What an article's circumplex shows, drawn or not.
+function ringFigure(article) {
+  const ring = circumplexOf(article);
+  return drawn.has(ring) && !stale.has(ring) ? shown.get(ring) : narrowed(figureOf(ring), choiceFor(ring));
+}
+
 // The point of the circumplex nearest in time, or -1 where none is near.
 function nearest(figure, t) {
   const times = figure.columns.t;
@@ -40,9 +46,8 @@ function nearest(figure, t) {
 function point(article, t, spoken) {
   pointed.set(article, t);
   article.dataset.pointed = t.toFixed(4);
-  const ring = circumplexOf(article);
-  const figure = ring && (shown.get(ring) ?? narrowed(figureOf(ring), choiceFor(ring)));
-  const k = figure ? nearest(figure, t) : -1;
+  const figure = ringFigure(article);
+  const k = nearest(figure, t);
   const output = article.querySelector("output");
   output.setAttribute("aria-live", spoken ? "polite" : "off");
   const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
@@ -107,8 +112,7 @@ function follow(plot) {
 
 // The moment before or after, among those the circumplex shows.
 function step(article, by) {
-  const ring = circumplexOf(article);
-  const times = (shown.get(ring) ?? narrowed(figureOf(ring), choiceFor(ring))).columns.t;
+  const { t: times } = ringFigure(article).columns;
   if (!times.length) return;
   const from = pointed.get(article);
   let k = 0;

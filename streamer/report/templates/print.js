@@ -1,6 +1,7 @@
 // On paper: every figure that stands open, at the paper's width, in the light theme. Folded tracks stay folded.
 const PAPER = {
-  circumplex: { width: 330, height: 330 }, timeline: { width: 680 }, presence: { width: 680 }, difference: { width: 680 },
+  circumplex: { width: 244, height: 250 }, timeline: { width: 432, height: 330 },
+  presence: { width: 680 }, difference: { width: 680, height: 190 },
 };
 let closed = [];
 let printing = false;

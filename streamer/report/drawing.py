@@ -136,6 +136,16 @@ def distribution(rows: Sequence[tuple[str, NDArray[np.int8]]]) -> Figure:
     return figure
 
 
+def settle(figure: Figure) -> Figure:
+    """Lay `figure` out once and for all: the layout's solver varies in the last digits, files should not."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position().bounds
+        axes.set_position((round(left, 4), round(bottom, 4), round(width, 4), round(height, 4)))
+    return figure
+
+
 def _name(axes: Axes, name: str, valence: float, arousal: float) -> None:
     """An expression's name beside its point."""
     across, up = BESIDE[name]

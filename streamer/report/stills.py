@@ -44,15 +44,16 @@ def write_figures(runs: Sequence[RunRecord], series: Mapping[TrackKey, TrackSeri
     """
     import matplotlib as mpl
 
-    from streamer.report.drawing import STYLE
+    from streamer.report.drawing import STYLE, settle
 
     written: list[Path] = []
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box stands for it
         for name, figure in _figures(summary.sources(runs, series)):
+            settled = settle(figure)
             for suffix in ("png", "svg"):
                 path = folder / f"{name}.{suffix}"
-                _save(figure, path, suffix)
+                _save(settled, path, suffix)
                 written.append(path)
     return written
 

@@ -181,6 +181,8 @@ def report(
             click.echo(
                 f"streamer: nothing on this bus says how run {run} went: it is left out or shown in part", err=True
             )
+    if figures is not None and not written.figures:
+        click.echo("streamer: no face was found in these runs, so there are no figures", err=True)
     if as_json:
         told: dict[str, object] = {
             "report": str(path),
@@ -194,5 +196,5 @@ def report(
         click.echo(json.dumps(told))
         return
     click.echo(f"report    {path}")
-    if figures is not None:
+    if written.figures:
         click.echo(f"figures   {figures}   ({len(written.figures)} files)")

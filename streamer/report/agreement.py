@@ -183,7 +183,8 @@ def _iou(a: Floats, b: Floats) -> Floats:
     sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
     shared = sides[:, 0] * sides[:, 1]
     areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    return shared / np.maximum(areas - shared, 1e-12)
+    overlap: Floats = shared / np.maximum(areas - shared, 1e-12)
+    return overlap
 
 
 def _ccc(values: Floats) -> float | None:

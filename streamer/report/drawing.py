@@ -26,7 +26,7 @@ WIDTH_IN = 7.0
 INK, MUTED, RULE, AROUSAL = "#1b1d20", "#62676e", "#dcd8cf", "#6a3fb5"
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 NO_LABEL: dict[str, Any] = {"facecolor": "#f3f1ec", "edgecolor": "#b5b0a5", "hatch": "////", "linewidth": 0.0}
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,

@@ -160,7 +160,8 @@ def _peaks(t_s: Floats, va: Floats, part: slice) -> Floats:
     fits = covered & (np.minimum(n_before, n_after) >= _MIN_SIDE) & (strength >= MIN_CHANGE)
     strength = np.where(fits, strength, 0.0)
     peak = fits & (strength >= np.append(strength[1:], 0.0)) & (strength > np.append(0.0, strength[:-1]))
-    return np.column_stack([t[1:], strength, np.round(moved, 6), low + first, high + first])[peak]
+    found: Floats = np.column_stack([t[1:], strength, np.round(moved, 6), low + first, high + first])[peak]
+    return found
 
 
 def _usual(labels: NDArray[np.int8]) -> int:

@@ -11,7 +11,7 @@ import pytest
 from streamer.bus.open import open_bus
 from streamer.bus.topics import outgoing, topics
 from streamer.config import TopicSettings
-from streamer.messages import RunRecord
+from streamer.messages import Observation, RunRecord, TrackEvent, Window
 from tests.product import streamer
 from tests.synthetic_run import make_run
 
@@ -25,9 +25,9 @@ def published(folder: Path, *, n_frames: int = 60, state: str = "done", seen: bo
     bus.ensure_topics(topics(SETTINGS).all())
     made = make_run(run="first", n_frames=n_frames)
     run: RunRecord = msgspec.structs.replace(made.run, state=state, finished_s=None if state == "running" else 1.0)
-    records = [*made.observations, *made.windows, *made.tracks] if seen else []
+    records: list[Observation | Window | TrackEvent] = [*made.observations, *made.windows, *made.tracks]
     producer = bus.producer(transactional_id="t")
-    producer.commit([*(outgoing(r, SETTINGS, "archive") for r in records), outgoing(run, SETTINGS)])
+    producer.commit([*(outgoing(r, SETTINGS, "archive") for r in records if seen), outgoing(run, SETTINGS)])
     producer.close()
     bus.close()
     return database

@@ -19,10 +19,12 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from engines.zoo.sample import fetch_sample
+from streamer.report.page import build_from
 from tests.axe import serious_faults
 from tests.browser import look_as, open_browser
 from tests.integration.test_report_browser import DRAWN_WITHIN_S, complaints, requested, screenshot, wait_until_drawn
 from tests.product import LEAVES, NO_FACE, TWO_FACES, needs_clips, observations, streamer
+from tests.unit.report.made_up import HOUR, many
 
 pytestmark = [
     pytest.mark.browser,
@@ -279,9 +281,6 @@ def test_it_prints_on_a4_without_what_only_a_screen_can_do(chrome: Chrome, folde
 
 
 def test_fifty_files_of_hours_stay_readable(chrome: Chrome, folder: Path) -> None:
-    from streamer.report.page import build_from
-    from tests.unit.report.test_budget import HOUR, many
-
     page = folder / "fifty.html"
     page.write_text(build_from(*many(50, 2, HOUR)), encoding="utf-8")
     chrome.get(page.as_uri())

@@ -5,48 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from streamer.messages import RunRecord, SourceResult
 from streamer.report import budget
 from streamer.report.budget import MAX_BYTES, MAX_DRAWN, MAX_OPEN, share_out
 from streamer.report.page import build_from
-from streamer.report.series import TrackKey, TrackSeries
 from streamer.report.summary import sources
-from tests.unit.report.made_up import series
-
-HOUR = 7_200
-"""Observations at two a second."""
-
-
-def restless(n: int) -> TrackSeries:
-    """A face that never rests: as many intervals, extremes and moments as can be."""
-    random = np.random.default_rng(11)
-    labels = np.repeat(random.integers(-1, 7, n // 8 + 1), 8)[:n]
-    valence, arousal = np.clip(random.normal(0, 0.5, (2, n)), -0.98765, 0.98765)
-    return series(n, rate=2.0, valence=valence, arousal=arousal, labels=labels, confidence=random.uniform(0.3, 0.99, n))
-
-
-def many(n_files: int, n_tracks: int, n: int, ways: int = 1) -> tuple[list[RunRecord], dict[TrackKey, TrackSeries]]:
-    """Runs of `n_files` files with `n_tracks` faces each, analysed in `ways` ways."""
-    template = restless(n)
-    runs, found = [], {}
-    for way in range(ways):
-        for k in range(n_files):
-            name, run = f"camera {k:03} of the long hall.mp4", f"r-{way}-{k:03}"
-            result = SourceResult(
-                stream=name, source=name, state="done", mode="archive", session=f"sha-{k}", duration_s=n / 2
-            )
-            runs.append(
-                RunRecord(
-                    run=run, state="done", started_s=1.0, models={"expression": f"net-{way}@1"}, sources=(result,)
-                )
-            )
-            for number in range(n_tracks):
-                key = TrackKey(run, name, 0, number)
-                found[key] = replace(template, key=key)
-    return runs, found
+from tests.unit.report.made_up import HOUR, many, series
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ _SAID = {
     "GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.1-or-later",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
     "LicenseRef-NVIDIA-Proprietary": VENDOR,
     "NVIDIA Proprietary Software": VENDOR,
     "Other/Proprietary License": VENDOR,

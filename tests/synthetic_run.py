@@ -226,7 +226,7 @@ def _source(stream: str, n_frames: int, tracks: list[list[Observation]]) -> Sour
         source=f"/clips/{stream}",
         state="done",
         mode="archive",
-        session="sha256-of-the-file",
+        session=f"sha256-of-{stream}",
         width=640,
         height=360,
         duration_s=n_frames / FPS,

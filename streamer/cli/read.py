@@ -133,8 +133,9 @@ def export(
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   streamer report --bus sqlite:///affect.db --out report.html
+  streamer report first-run second-run --figures figures
 """
 )
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
@@ -146,17 +147,33 @@ Example:
     show_default=True,
     help="The page: one HTML file.",
 )
+@click.option(
+    "--figures",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Write the figures into this folder too, as PNG and SVG, for papers and slides.",
+)
 @bus_option
 @config_option
 @json_option
-def report(runs: tuple[str, ...], path: Path, bus: str | None, config_path: Path | None, as_json: bool) -> None:
-    """Write a page about finished runs: all on the bus, or those named."""
+def report(
+    runs: tuple[str, ...],
+    path: Path,
+    figures: Path | None,
+    bus: str | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a page about finished runs: all on the bus, or those named.
+
+    Files that several runs analysed are compared, face by face.
+    """
     config = settings(config_path, bus=bus)
     opened = open_bus(config.bus, create=False)
     try:
         known = [record.run for record in run_records(opened, config.topics.prefix)]
         chosen = tuple(dict.fromkeys(runs or known))
-        written = write_report(opened, chosen, path, prefix=config.topics.prefix)
+        written = write_report(opened, chosen, path, prefix=config.topics.prefix, figures=figures)
     finally:
         opened.close()
     for run in chosen:
@@ -164,9 +181,20 @@ def report(runs: tuple[str, ...], path: Path, bus: str | None, config_path: Path
             click.echo(
                 f"streamer: nothing on this bus says how run {run} went: it is left out or shown in part", err=True
             )
+    if figures is not None and not written.figures:
+        click.echo("streamer: no face was found in these runs, so there are no figures", err=True)
     if as_json:
-        click.echo(
-            json.dumps({"report": str(path), "runs": list(written.runs), "observations": written.n_observations})
-        )
-    else:
-        click.echo(f"report    {path}")
+        told: dict[str, object] = {
+            "report": str(path),
+            "runs": list(written.runs),
+            "observations": written.n_observations,
+            "bytes": written.size_bytes,
+            "skipped": written.skipped,
+        }
+        if figures is not None:
+            told["figures"] = [str(figure) for figure in written.figures]
+        click.echo(json.dumps(told))
+        return
+    click.echo(f"report    {path}")
+    if written.figures:
+        click.echo(f"figures   {figures}   ({len(written.figures)} files)")

@@ -50,6 +50,8 @@ _SAID = {
     "Proprietary": VENDOR,
 }
 _UNSAID = {"cuda-toolkit": VENDOR}
+_READ = {"docutils": "BSD-2-Clause AND PSF-2.0"}
+"""Read in the package itself: of docutils only an editor's mode is under the GPL, which is not in what pip installs."""
 _LONGEST = 160  # more is the text of the licence, not its name
 
 
@@ -59,6 +61,8 @@ def licence_of(package: str) -> str | None:
         about = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return None
+    if package in _READ:
+        return _READ[package]
     stated = [*(about.get_all("License-Expression") or ()), *(about.get_all("License") or ())]
     if stated and len(stated[0]) <= _LONGEST and stated[0].strip():
         return _SAID.get(str(stated[0]).strip(), str(stated[0]).strip())

@@ -24,8 +24,6 @@ from streamer.bus.read import Owners
 from streamer.bus.topics import content_type, topics
 from streamer.config import TopicSettings
 from streamer.errors import UndecodableRecord, UsageError
-from streamer.export.columns import Kind
-from streamer.export.export import arrow_from_bus
 from streamer.messages import (
     DeadLetter,
     Envelope,
@@ -44,6 +42,8 @@ from streamer.messages import (
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+
+    from streamer.export.columns import Kind
 
 __all__ = ["AffectConsumer", "AnyRecord", "Gap", "kind_of", "to_arrow", "to_pandas", "topic_names"]
 
@@ -110,6 +110,8 @@ def to_arrow(
     there; `BusUnavailable` when the bus cannot be reached.
     """
     _needed("to_arrow", "pyarrow")
+    from streamer.export.export import arrow_from_bus  # kept out of the start-up time of who only follows
+
     bus = open_bus(bus_url, create=False)
     try:
         return arrow_from_bus(bus, kind, prefix=prefix, streams=streams, runs=runs, track=track, fill=fill)

@@ -29,7 +29,7 @@ class Exported:
     """How many rows (cues, annotations, lines: `unit`) were written where.
 
     `files` are those written, none for standard output; `skipped` counts records left out, by cause (`duplicate`
-    among them); `notes` are sentences on videos that were left out, or broke off before their end.
+    among them); `notes` are sentences on videos that were left out, broke off or show nobody.
     """
 
     out: str
@@ -121,8 +121,7 @@ def export_from_bus(
         done = export_filled(_seen(records), format, out, wanted.videos.values)
     else:
         done = export(records, format, out, kind)
-    notes = [*wanted.left_out.values(), *(_broken_off(wanted.videos.values()) if whole else ())]
-    return replace(done, skipped={**wanted.counts.skipped, **done.skipped}, notes=tuple(notes))
+    return replace(done, skipped={**wanted.counts.skipped, **done.skipped}, notes=tuple(wanted.notes()))
 
 
 def arrow_from_bus(
@@ -177,12 +176,6 @@ def _in_order(videos: Iterable[Video], ordered: Ordered[Observation]) -> list[Vi
     """These and those only records tell of, by stream and run."""
     known = {(video.stream, video.run): video for video in videos}
     return [known.get(key) or Video(*key) for key in sorted({*known, *ordered.videos()})]
-
-
-def _broken_off(videos: Iterable[Video]) -> Iterator[str]:
-    for video in videos:
-        if video.result is not None and video.result.state == "failed":
-            yield f"{video.stream} broke off after {video.result.decoded:,} frames: {video.result.message}"
 
 
 def _write_table(

@@ -18,7 +18,8 @@ class Wanted:
     """The records of one kind that the bus holds now, of these homes, streams, runs and face number; None means all.
 
     `whole`: every frame is told of, so only files count that were read to their end in archive mode. Others are
-    refused where a stream or run is named, and else left out with the reason in `left_out`.
+    refused where a stream or run is named, and else left out with the reason in `left_out`. `faces`: the videos that
+    gave a record.
     """
 
     bus: Bus
@@ -31,6 +32,7 @@ class Wanted:
     whole: bool = False
     videos: dict[tuple[str, str], Video] = field(default_factory=dict)
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    faces: set[tuple[str, str]] = field(default_factory=set)
     counts: ReadCounts = field(default_factory=ReadCounts)
     _told: list[RunRecord] = field(default_factory=list)
 
@@ -48,7 +50,6 @@ class Wanted:
         known."""
         self._refuse_left_out()
         seen: set[tuple[str, str]] = set()
-        n = 0
         for record in self._typed():
             key = (record.stream, record.run)
             if key not in seen:
@@ -57,11 +58,24 @@ class Wanted:
                     self._is_taken(key, Video(*key))
                     self._refuse_left_out()
             if key in self.left_out:
-                self.counts.skipped["left_out"] += 1
+                self.counts.skipped["not_whole"] += 1
             elif self.track is None or _track_of(record) == self.track:
-                n += 1
+                self.faces.add(key)
                 yield record
-        self._refuse_unknown(seen, n)
+        self._refuse_unknown(seen)
+
+    def notes(self) -> list[str]:
+        """Where every frame is told of, what is to be said of that once the records are read."""
+        if not self.whole:
+            return []
+        found = list(self.left_out.values())
+        who = "face" if self.track is None else f"face of the number {self.track}"
+        for key, video in self.videos.items():
+            if video.result is not None and video.result.state == "failed":
+                found.append(f"{video.stream} broke off after {video.result.decoded:,} frames: {video.result.message}")
+            if key not in self.faces:
+                found.append(f"{video.stream} has no {who}: each of its frames is filled in as Neutral")
+        return found
 
     def _typed(self) -> Iterator[Envelope]:
         names: dict[Mode, str] = {"live": f"{self.prefix}.{self.kind}", "archive": f"{self.prefix}.archive.{self.kind}"}
@@ -82,7 +96,7 @@ class Wanted:
         if self.left_out and (self.streams is not None or self.runs is not None):
             raise StreamerError(next(iter(self.left_out.values())))
 
-    def _refuse_unknown(self, seen: set[tuple[str, str]], n: int) -> None:
+    def _refuse_unknown(self, seen: set[tuple[str, str]]) -> None:
         known = seen | known_videos(self._told).keys()
         if not known:
             raise UsageError("no run is recorded on this bus; start one with `streamer run SOURCE` first")
@@ -98,7 +112,7 @@ class Wanted:
                 next(iter(self.left_out.values()), "")
                 or "no file among these was read in archive mode, where every frame is: run one with --mode archive"
             )
-        if self.track is not None and n == 0:
+        if self.track is not None and not self.faces:
             raise UsageError(f"no face has the number {self.track} there; `streamer export tracks` lists them")
 
 

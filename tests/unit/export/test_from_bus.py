@@ -125,6 +125,8 @@ def test_a_run_without_faces_is_an_export_of_nothing(bus: Bus, tmp_path: Path, f
     done = export_from_bus(bus, format, tmp_path / "out", streams={"film"})
     assert done.rows == (60 if format in OF_FRAMES else 0)
     assert [Path(name).exists() for name in done.files] == [True]
+    expected = ("film has no face: each of its frames is filled in as Neutral",) if format in OF_FRAMES else ()
+    assert done.notes == expected
 
 
 @pytest.mark.parametrize("format", EVERY)
@@ -213,6 +215,8 @@ def test_a_face_can_be_chosen(bus: Bus, tmp_path: Path) -> None:
     assert {row["track"] for row in rows(tmp_path / "windows.jsonl")} == {2}
     export_from_bus(bus, "abaw-va", tmp_path / "two.txt", streams={"film"}, track=2)
     told = abaw.ratings(tmp_path / "two.txt", 100)
+    both = export_from_bus(bus, "abaw-va", tmp_path / "both", track=2)
+    assert both.notes == ("tape has no face of the number 2: each of its frames is filled in as Neutral",)
     assert {o.frame: told[o.frame or 0] for o in second} == {o.frame: (o.valence, o.arousal) for o in second}
 
 
@@ -227,7 +231,7 @@ def test_of_a_file_that_is_not_done_no_frames_are_told(bus: Bus, tmp_path: Path,
     assert done.notes == (
         "run job of film has not come to its end: wait for it, or give the file to `streamer run` again",
     )
-    assert done.skipped == {"left_out": sum(o.stream == "film" for o in run.observations)}
+    assert done.skipped == {"not_whole": sum(o.stream == "film" for o in run.observations)}
 
 
 def test_of_a_file_that_breaks_off_its_frames_are_told_and_that(bus: Bus, tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def _track(
                 state="cold" if k < 16 else "warm",
                 state_age_s=r6(k / FPS),
                 bare=Bare(label=label, probs=r6s(probs[k])),
+                frame=frame,
             )
         )
     return observations

@@ -58,7 +58,7 @@ when_over = @log=$$(mktemp); $(1) >"$$log" 2>&1; status=$$?; cat "$$log"; rm "$$
 test-parts:
 	$(PYTEST) tests/unit tests/golden tests/contract tests/readers tests/integration $(PYTEST_ARGS)
 test-systems:
-	$(call when_over,$(PYTEST) tests/cameras tests/fleet $(PYTEST_ARGS))
+	$(call when_over,$(PYTEST) tests/cameras tests/fleet tests/operating $(PYTEST_ARGS))
 ifdef WITH_ENGINES
 	$(call when_over,$(subst .venv/,.venv-engines/,$(PYTEST)) $(ENGINES_TESTS) $(PYTEST_ARGS))
 else

@@ -40,13 +40,14 @@ from streamer.worker.link import (
     Spent,
     Start,
     Stop,
-    Tick,
     ToChild,
     Tuning,
 )
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
+from streamer.worker.reports import Reports
 from streamer.worker.state_reader import StateReader
+from streamer.worker.tracing import tracing_of
 from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
@@ -88,7 +89,6 @@ class Loop:
         self._lanes: dict[str, Lane] = {}
         self._watchdog = Watchdog(config.connect, self._clock)
         self._done_already: dict[Lane, Resumption] = {}
-        self._decoder_cpu_s = 0.0
         self._next_tick_s = 0.0
         self._leaving = self._draining = False
         self._bus = open_bus(config.bus, settings=config.topics)
@@ -102,9 +102,14 @@ class Loop:
             spool=start.spool,
             settings=config.spool,
         )
+        self._reports = Reports(self._times, self._publisher)
         self._outbox = Outbox(
             self._publisher, self._checkpoints, config, self._times, self._clock, lambda: self.tell(_FirstCommit())
         )
+        self._tracing = tracing_of(config.tracing, start.child)
+        if self._tracing is not None:
+            self._times.watch = self._tracing.passed
+            self._publisher.watch = self._tracing.published
         self._ends = Ends(self._outbox, self._clock, self.tell, self._link.send, self._ended)
 
     def tell(self, happening: _Happening) -> None:
@@ -146,6 +151,8 @@ class Loop:
             self._outbox.on_time(self._lanes.values())
         self._outbox.flush()
         self._publisher.close(self._config.worker.drain_timeout_s)
+        if self._tracing is not None:
+            self._tracing.close()
         self._tick()
         if self._draining:
             self._link.send(Drained())
@@ -175,15 +182,22 @@ class Loop:
             if lane.watch.state == "connecting":
                 self._enter(lane, "live")
         crowd = len(batch) == 1 and batch[0][0].mode == "live" and batch[0][0].open_state.faces_now > CROWD_FACES
+        lanes = {lane.work: lane for lane, _ in batch}.values()
+        n_faces = -sum(lane.open_state.counters.faces for lane in lanes)
+        trace = self._tracing.begin([frame for _, frame in batch]) if self._tracing is not None else None
         results = self._pipeline.step(
             [(lane.open_state, frame) for lane, frame in batch],
             between=(lambda: self._let_pass(taken[0][0])) if crowd and may_wait else None,
         )
         with self._times.stage("encode"):
             for (lane, frame), (_, records) in zip(batch, results, strict=True):
-                self._outbox.add(lane, records, frame.arrival_s)
+                self._outbox.add(lane, records, frame.arrival_s, trace)
         for connection, _ in taken:
             self._exchange.expect(connection, self._lanes[connection.work].open_state.faces_now)
+        n_faces += sum(lane.open_state.counters.faces for lane in lanes)
+        self._reports.batch(len(batch), n_faces, self._exchange.most_frames)
+        if self._tracing is not None:
+            self._tracing.end(n_faces)
 
     def _let_pass(self, crowd: Connection) -> None:
         """In the middle of a frame full of faces: what has come of other live streams goes first."""
@@ -214,23 +228,9 @@ class Loop:
             self._tick()
 
     def _tick(self) -> None:
-        stages = dict(self._times.seconds)
-        stages["decode"] = self._decoder_cpu_s + sum(lane.cpu_s for lane in self._lanes.values())
-        stages["publish"] = self._publisher.cpu_s
-        delivery = self._publisher.delivery
-        self._link.send(
-            Tick(
-                streams=accounts.ticks(self._lanes.values(), self._clock.monotonic_s(), self._publisher.latencies),
-                published=self._publisher.published,
-                stage_s=stages,
-                bus_away_s=delivery.away_s,
-                spooled=delivery.spooled,
-                replayed=delivery.replayed,
-                discarded=delivery.discarded,
-                waiting=delivery.waiting,
-                hung=self._watchdog.n_hung,
-            )
-        )
+        helpers = () if self._hands is None else tuple(one.pid for one in self._hands.processes)
+        now_s = self._clock.monotonic_s()
+        self._link.send(self._reports.tick(self._lanes.values(), now_s, self._watchdog.n_hung, helpers))
 
     # -- what happens -----------------------------------------------------------------------------------------
 
@@ -391,6 +391,6 @@ class Loop:
             return  # discarded while its last commit was under way
         del self._lanes[lane.work]
         self._done_already.pop(lane, None)
-        self._decoder_cpu_s += lane.cpu_s
+        self._reports.ended(lane)
         self._tick()
         self._link.send(ended)

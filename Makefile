@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export UV_NO_PROGRESS := 1
 
-.PHONY: help demo test check engines bench lock format clean
+.PHONY: help demo test check docs pictures engines bench lock format sbom clean
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -76,6 +76,13 @@ else
 endif
 	.venv/bin/lint-imports
 
+# Sphinx reads what changed only; -E would read all of it. A test makes the whole site too.
+docs: .venv/.dev ## the site of docs/, in docs/_build/index.html; a link that leads nowhere is an error
+	.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build
+
+pictures: .venv/.dev ## the pictures in docs/images, of a real demo in Chromium
+	.venv/bin/python -m tests.pictures
+
 bench: .venv/.dev ## throughput against this machine's own bound; JSON in bench-output/
 	.venv/bin/streamer bench throughput --out bench-output
 
@@ -83,10 +90,17 @@ format: .venv/.dev ## put every file into its form
 	.venv/bin/ruff check --fix-only --quiet .
 	.venv/bin/ruff format --quiet .
 
+# The tool has an environment of its own, or it would be in its own list.
+sbom: .venv/.base ## what a worker is made of, as CycloneDX, in dist/sbom.json
+	mkdir -p dist
+	$(UV) tool run --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py environment --pyproject pyproject.toml \
+	  --mc-type application --output-reproducible --of JSON -o dist/sbom.json .venv/bin/python
+	@echo dist/sbom.json
+
 lock: | $(UV) ## make the locks anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/base.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra parquet --group dev -c requirements/base.lock -o requirements/dev.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra rtx --extra parquet --group dev -o requirements/engines.lock
 
 clean: ## remove what these commands made in this folder
-	rm -rf .venv .venv-engines .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output
+	rm -rf .venv .venv-engines .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output docs/_build dist

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
-import yaml
 
 from engines.zoo import default_head, exported_head
 from streamer.errors import UsageError
@@ -140,9 +139,13 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many frames go through the models together, and how long a live frame may wait for company."""
+    """How many frames go through the models together, and how long a live frame may wait for company.
+
+    `archive_frames` is for a process that has archives alone, and for each of its hands.
+    """
 
     max_frames: int = 8
+    archive_frames: int = 32
     max_wait_s: float = 0.01
 
 
@@ -156,19 +159,37 @@ class CheckpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     archive_interval_s: float = 2.0
     archive_max_records: int = 2000
     live_interval_s: float = 5.0
-    live_flush_s: float = 0.1
+    live_flush_s: float = 0.05
     live_bytes_per_s: int = 2_000_000
     grace_s: float = 30.0
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how many seconds single topics keep their records, where that is not `topics.retention_s` (null).
+
+    Compacted topics keep the newest record of each key until it is deleted; of them only `status` also forgets by age.
+    """
+
+    observations_s: float | None = None
+    windows_s: float | None = None
+    tracks_s: float | None = None
+    archive_observations_s: float | None = None
+    archive_windows_s: float | None = None
+    archive_tracks_s: float | None = None
+    status_s: float | None = None
+    jobs_s: float | None = None
+    deadletter_s: float | None = None
+
+
 class TopicSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names, shape and retention of the topics."""
+    """Names, shape and retention of the topics. `retention_s` is for those that `retention` says nothing of."""
 
     prefix: str = "affect"
     partitions: int = 64
     replication_factor: int = 1
     min_insync_replicas: int = 1
     retention_s: float = 7 * 86400.0
+    retention: RetentionSettings = RetentionSettings()
     format: Literal["msgpack", "json"] = "msgpack"
     compression: Literal["none", "gzip"] = "none"
 
@@ -342,6 +363,8 @@ def _source_list(text: str, variable: str) -> list[str]:
     """One source as it is, since a name may look like YAML (`0`, `a: b`), or several as a YAML list in brackets."""
     if not text.startswith("["):
         return [text]
+    import yaml  # takes longer than most of what else a process imports, and few need it
+
     try:
         return msgspec.convert(yaml.safe_load(text), list[str])
     except (yaml.YAMLError, msgspec.ValidationError) as error:  # the text may hold a password: it is not repeated
@@ -366,6 +389,8 @@ def _is_section(kind: Any) -> bool:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -392,12 +417,28 @@ def _put(tree: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
     tree[key] = value
 
 
+def limits() -> dict[str, str]:
+    """What each setting with a limit must be, in words, by its name (`state.window`: `at least 1`)."""
+    return {name: wanted for name, _, wanted in _limits(Config())}
+
+
 def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
-    limits = (
+    for name, holds, wanted in _limits(config):
+        if not holds:
+            raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
+
+
+def _limits(config: Config) -> tuple[tuple[str, bool, str], ...]:
+    """Every limit: the setting, whether `config` keeps to it, and what it must be."""
+    return (
         ("state.window", config.state.window >= 1, "at least 1"),
         ("topics.partitions", config.topics.partitions >= 1, "at least 1"),
         ("topics.replication_factor", config.topics.replication_factor >= 1, "at least 1"),
-        ("topics.retention_s", config.topics.retention_s > 0, "more than 0"),
+        ("topics.retention_s", 0 < config.topics.retention_s < math.inf, "more than 0"),
+        *(
+            (f"topics.retention.{name}", kept_s is None or 0 < kept_s < math.inf, "more than 0, or null")
+            for name, kept_s in msgspec.structs.asdict(config.topics.retention).items()
+        ),
         ("decode.max_pixels", config.decode.max_pixels >= 1, "at least 1"),
         ("decode.threads", config.decode.threads >= 0, "0 (one a core) or more"),
         ("decode.queue_frames", config.decode.queue_frames >= 1, "at least 1"),
@@ -414,6 +455,7 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("gates.same_max_s", config.gates.same_max_s > 0, "more than 0"),
         ("fleet.networks", _are_networks(config.fleet.networks), "networks such as 192.168.0.0/16"),
         ("batch.max_frames", config.batch.max_frames >= 1, "at least 1"),
+        ("batch.archive_frames", config.batch.archive_frames >= 1, "at least 1"),
         ("batch.max_wait_s", config.batch.max_wait_s >= 0, "0 or more"),
         ("worker.children", config.worker.children >= 0, "0 (one a core) or more"),
         ("worker.streams_per_child", config.worker.streams_per_child >= 1, "at least 1"),
@@ -451,9 +493,6 @@ def _check(config: Config, origin: str, origins: Mapping[str, str]) -> None:
         ("detect.max_faces", config.detect.max_faces >= 1, "at least 1"),
         ("detect.interval_s", 0 <= config.detect.interval_s < math.inf, "0 (every picture) or more seconds"),
     )
-    for name, holds, wanted in limits:
-        if not holds:
-            raise UsageError(f"{origins.get(name, origin)}: {name} must be {wanted}")
 
 
 def _are_networks(texts: tuple[str, ...]) -> bool:

@@ -18,10 +18,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from streamer.buckets import LATENCY_BUCKETS_S
 from streamer.messages import SourceState
-
-LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, float("inf"))
-"""Upper bounds. What takes longer than the last but one is in the last."""
 
 STATES: tuple[SourceState, ...] = get_args(SourceState)
 

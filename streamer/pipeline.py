@@ -118,8 +118,11 @@ class Models:
     device: str
 
     @staticmethod
-    def open(config: Config, cache: Path | None = None) -> Models:
-        """Load, check and compile the configured models; nothing is fetched. Raises `ModelError`."""
+    def open(config: Config, cache: Path | None = None, *, at_once: bool = True) -> Models:
+        """Load, check and compile the configured models; nothing is fetched. Raises `ModelError`.
+
+        Unless all is wanted `at_once`, what only makes larger batches faster may follow while frames go through.
+        """
         wanted = config.models
         folder = Path(wanted.folder) if wanted.folder else None
         others = precision_of_others(wanted.precision)
@@ -134,12 +137,19 @@ class Models:
                 role="expression",
             )
             spec = expression_model.spec
-            head = _open_head(config, spec, cache)
-            runner = open_runner(expression_model, precision=wanted.precision, cache=cache, device=wanted.device)
+            head = _open_head(config, spec, cache, at_once)
+            runner = open_runner(
+                expression_model, precision=wanted.precision, cache=cache, device=wanted.device, at_once=at_once
+            )
             detector = Detector(
                 wanted.detector,
                 lambda size_wh: open_runner(
-                    detector_model, precision=others, input_size_wh=size_wh, cache=cache, device=wanted.device
+                    detector_model,
+                    precision=others,
+                    input_size_wh=size_wh,
+                    cache=cache,
+                    device=wanted.device,
+                    at_once=at_once,
                 ),
                 config.detect,
             )
@@ -153,7 +163,7 @@ class Models:
         return Models(detector, Embedder(runner, spec), spec, head, "+".join(ids), runner.precision, runner.device)
 
 
-def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> TemporalHead:
+def _open_head(config: Config, backbone: ModelSpec, cache: Path | None, at_once: bool) -> TemporalHead:
     name = config.models.head
     if name == "none":
         return PassthroughHead()
@@ -163,7 +173,7 @@ def _open_head(config: Config, backbone: ModelSpec, cache: Path | None) -> Tempo
     check_fit(spec, backbone)
     wanted = config.models
     precision = head_precision(wanted.precision, spec, wanted.device)
-    runner = open_head(path, spec, precision=precision, cache=cache, device=wanted.device)
+    runner = open_head(path, spec, precision=precision, cache=cache, device=wanted.device, at_once=at_once)
     return EngineHead(runner, spec)
 
 

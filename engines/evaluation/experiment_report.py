@@ -130,6 +130,7 @@ def markdown(found: dict[str, Any]) -> str:
     settings = found["settings"]
     seeds, data = settings["seeds"], settings["data"]
     parts = [
+        "# The paper's models on drawn faces",
         f"`{found['command']}` on {found['date']}: {found['machine']['cpu']}, {found['machine']['cores']} cores; "
         f"{found['wall_s'] / 60:.0f} min with {found['processes']} processes of one thread, "
         f"{found['cpu_s'] / 60:.0f} min of CPU. Drawn faces, never evidence about people.",

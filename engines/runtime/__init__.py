@@ -38,14 +38,16 @@ def open_runner(
     input_size_wh: tuple[int, int] | None = None,
     cache: Path | None = None,
     device: Device = "auto",
+    at_once: bool = True,
 ) -> Runner:
     """A runner for an image model of the zoo: on the CPU with one thread, or on the first NVIDIA GPU.
 
     `input_size_wh` in pixels is needed for detectors and must be a multiple of the spec's `input_multiple`; expression
     models have the size of their crop. `cache` is the zoo's cache folder (found as the zoo finds it when None);
-    what is compiled is kept there. On `cuda` a TensorRT plan beside the model's file is used where one fits this
-    machine and the precision, torch otherwise. Raises `EngineError` for a precision or device that is not to be had, a
-    wrong size, or a file the engine refuses.
+    what is compiled is kept there. Unless all sizes of batch are wanted `at_once`, a runner of the CPU may begin with
+    single rows and open the others, which give the same bits, while it is used already. On `cuda` a TensorRT plan
+    beside the model's file is used where one fits this machine and the precision, torch otherwise. Raises `EngineError`
+    for a precision or device that is not to be had, a wrong size, or a file the engine refuses.
     """
     if device == "cuda":
         from engines.runtime.gpu import open_image_model_on_gpu
@@ -55,7 +57,9 @@ def open_runner(
         )
     from engines.runtime.openvino import open_image_model
 
-    return open_image_model(model.spec, model.path, precision=precision, input_size_wh=input_size_wh, cache=cache)
+    return open_image_model(
+        model.spec, model.path, precision=precision, input_size_wh=input_size_wh, cache=cache, at_once=at_once
+    )
 
 
 def precision_of_others(requested: str) -> str:
@@ -80,6 +84,7 @@ def open_head(
     batches: Sequence[int] = HEAD_BATCHES,
     cache: Path | None = None,
     device: Device = "auto",
+    at_once: bool = True,
 ) -> Runner:
     """A runner for a temporal head: float32 inputs and outputs by the names `HeadSpec` gives; the rest as above.
 
@@ -92,4 +97,4 @@ def open_head(
         return open_temporal_head_on_gpu(spec, path, precision=precision, batches=tuple(batches), cache=cache)
     from engines.runtime.openvino import open_temporal_head
 
-    return open_temporal_head(spec, path, precision=precision, batches=tuple(batches), cache=cache)
+    return open_temporal_head(spec, path, precision=precision, batches=tuple(batches), cache=cache, at_once=at_once)

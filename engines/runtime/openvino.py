@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engines.errors import EngineError
+from engines.runtime.background import BACKGROUND
 from engines.runtime.compiled import CompiledNetwork, core, openvino, read_network
 from engines.runtime.forms import InputForm, check_head, check_inputs, head_inputs, head_outputs, input_size
 from engines.runtime.invariance import random_pictures
@@ -24,6 +27,7 @@ class OpenVinoRunner:
 
     A batch is cut into the prepared sizes, largest first. Where 1 is among them nothing is ever padded; where the
     model runs at one fixed size, the rest of the last piece is zero. Outputs are memory of this runner.
+    More sizes can be added while it runs: since all give the same bits, that shows in nothing but speed.
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class OpenVinoRunner:
         self._outputs = dict(outputs)  # our name -> the network's
         self._name = name
         self._joined: dict[str, FloatArray] = {}
+        self._adding = threading.Lock()
+        self._closed = False
         self._precision = self._networks[0].real_precision()
         self._device = str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
         if missing := set(outputs.values()) - set(self._networks[0].output_names):
@@ -56,8 +62,21 @@ class OpenVinoRunner:
         """The batch sizes in use here, smallest first."""
         return tuple(network.batch for network in reversed(self._networks))
 
+    def add_later(self, batches: Sequence[int], make: Callable[[int], CompiledNetwork]) -> None:
+        """Have more sizes made in the background, and use each from the call on that follows."""
+        for batch in batches:
+            BACKGROUND.do(partial(self._add, batch, make))
+
+    def _add(self, batch: int, make: Callable[[int], CompiledNetwork]) -> None:
+        if self._closed:
+            return
+        network = make(batch)
+        with self._adding:
+            if not self._closed:
+                self._networks = sorted([*self._networks, network], key=lambda one: -one.batch)
+
     def infer(self, inputs: Mapping[str, InputArray]) -> dict[str, FloatArray]:
-        if not self._networks:
+        if self._closed:
             raise EngineError(f"the runner of {self._name} is closed; open a new one")
         n = check_inputs(self._name, self._inputs, inputs)
         try:
@@ -71,14 +90,17 @@ class OpenVinoRunner:
             raise EngineError(f"{self._name} failed on a batch of {n}: {error}") from error
 
     def close(self) -> None:
-        self._networks = []
+        with self._adding:
+            self._closed = True
+            self._networks = []
         self._joined = {}
 
     def _pieces(self, n: int) -> list[tuple[CompiledNetwork, int, int]]:
+        networks = self._networks
         pieces = []
         start = 0
         while start < n:
-            network = next((one for one in self._networks if one.batch <= n - start), self._networks[-1])
+            network = next((one for one in networks if one.batch <= n - start), networks[-1])
             stop = min(n, start + network.batch)
             pieces.append((network, start, stop))
             start = stop
@@ -110,6 +132,7 @@ def open_image_model(
     precision: str = "auto",
     input_size_wh: tuple[int, int] | None = None,
     cache: Path | None = None,
+    at_once: bool = True,
 ) -> OpenVinoRunner:
     """See `engines.runtime.open_runner`."""
     width, height = input_size(spec, input_size_wh)
@@ -122,17 +145,20 @@ def open_image_model(
     form = InputForm((height, width, 3), np.dtype("uint8"))
     told = json.dumps([_plain(spec.normalisation), width, height])
     plan = Preparation(spec.name, path, precision, told, {"image": form}, build, cache_folder(cache) / "compiled")
+    later: Sequence[int] = ()
     if not spec.batch_invariant:
         networks = [plan.network(spec.prepared_batches[-1])]
     else:
-        networks = plan.invariant_networks(
-            spec.prepared_batches, lambda n: {"image": random_pictures(n, height, width)}
+        networks, later = plan.invariant_networks(
+            spec.prepared_batches, lambda n: {"image": random_pictures(n, height, width)}, at_once=at_once
         )
-    return OpenVinoRunner(networks, plan.inputs, {output.name: output.name for output in spec.outputs}, spec.name)
+    runner = OpenVinoRunner(networks, plan.inputs, {output.name: output.name for output in spec.outputs}, spec.name)
+    runner.add_later(later, plan.network)
+    return runner
 
 
 def open_temporal_head(
-    spec: HeadSpec, path: Path, *, precision: str, batches: tuple[int, ...], cache: Path | None
+    spec: HeadSpec, path: Path, *, precision: str, batches: tuple[int, ...], cache: Path | None, at_once: bool = True
 ) -> OpenVinoRunner:
     """See `engines.runtime.open_head`."""
     declared = read_network(path)
@@ -156,8 +182,10 @@ def open_temporal_head(
         }
 
     plan = Preparation(spec.name, path, precision, "head", inputs, build, cache_folder(cache) / "compiled")
-    networks = plan.invariant_networks(batches, rows)
-    return OpenVinoRunner(networks, inputs, outputs, spec.name)
+    networks, later = plan.invariant_networks(batches, rows, at_once=at_once)
+    runner = OpenVinoRunner(networks, inputs, outputs, spec.name)
+    runner.add_later(later, plan.network)
+    return runner
 
 
 def _with_preparation(network: Any, spec: ModelSpec, batch: int, width: int, height: int) -> Any:

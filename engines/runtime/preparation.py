@@ -54,16 +54,18 @@ class Preparation:
         )
 
     def invariant_networks(
-        self, batches: Sequence[int], make_rows: Callable[[int], Mapping[str, InputArray]]
-    ) -> list[CompiledNetwork]:
+        self, batches: Sequence[int], make_rows: Callable[[int], Mapping[str, InputArray]], *, at_once: bool = True
+    ) -> tuple[list[CompiledNetwork], list[int]]:
         """Batch 1, and of the other sizes those that give the very bits of batch 1 on this machine.
 
-        The proof is made once per machine, model, size, precision and engine version, and remembered.
+        The proof is made once per machine, model, size, precision and engine version, and remembered. Where it is, and
+        not all sizes are wanted `at_once`, only batch 1 is opened; the others are named in the second answer.
         """
         note = self._folder / f"{self._key}.sizes.json"
         known = _remembered(note, batches)
         if known is not None:
-            return [self.network(batch) for batch in known]
+            now = known if at_once else [1]
+            return [self.network(batch) for batch in now], [batch for batch in known if batch not in now]
         one = self.network(1)
         rows = make_rows(max(batches))
         expected = [_copied(one.run(rows, i, i + 1)) for i in range(max(batches))]
@@ -77,7 +79,7 @@ class Preparation:
             write_atomically(note, json.dumps(told).encode())
         except OSError:
             pass  # proved again at the next start
-        return networks
+        return networks, []
 
 
 def _same_bits(

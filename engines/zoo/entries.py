@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.spec import ModelSpec
+
+Progress = Callable[[str], None]
+"""Is told in short sentences what is being done."""
 
 
 @dataclass(frozen=True)

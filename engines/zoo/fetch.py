@@ -5,15 +5,13 @@ from __future__ import annotations
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from engines.errors import ModelUnavailable, WrongWeights
 from engines.zoo.cache import sha256_of_bytes
 from engines.zoo.clients import ClientFailed, node_package_files, python_package_files
-from engines.zoo.entries import Artefact, Entry, Https, NodePackage, PythonPackage, Source
+from engines.zoo.entries import Artefact, Entry, Https, NodePackage, Progress, PythonPackage, Source
 
-Progress = Callable[[str], None]
 HTTPS_TIMEOUT_S = 60.0
 LARGEST_BYTES = 1 << 30
 

@@ -14,9 +14,8 @@ from engines.errors import ModelUnavailable, UnknownModel, WrongUse, WrongWeight
 from engines.spec import ModelSpec, Role
 from engines.zoo.cache import cache_folder, locked, sha256_of, sha256_of_bytes, write_atomically
 from engines.zoo.catalogue import ENTRIES as ENTRIES
-from engines.zoo.entries import Entry, LoadedModel
+from engines.zoo.entries import Entry, LoadedModel, Progress
 from engines.zoo.exports import load_export, names_folder, spec_of_export
-from engines.zoo.fetch import Progress, fetch, from_folder
 from engines.zoo.paper import PAPER_MODELS, refuse_paper_model
 
 
@@ -201,6 +200,11 @@ def _noted(path: Path) -> str | None:
 
 
 def _converted(entry: Entry, folder: Path | None, say: Progress) -> bytes:
+    from engines.zoo.fetch import (
+        fetch,
+        from_folder,
+    )  # brings clients for networks, which a model in the cache needs not
+
     name = entry.spec.name
     if folder is None:
         files = fetch(entry, say)

@@ -67,7 +67,7 @@ def run(clip: Path, config: Config, plan: Plan, tell: Callable[[str], None] = la
         "clip": {"name": clip.name, "looped_s": round(reached_s, 1)},
         "models": msgspec.to_builtins(config.models),
         "plan": {"streams": plan.n_streams, "children": plan.n_children, "mode": plan.mode, "repeats": plan.repeats},
-        "max_frames": config.batch.max_frames,
+        "max_frames": config.batch.archive_frames if plan.mode == "archive" else config.batch.max_frames,
         "goal": GOAL,
         "median": {name: statistics.median(one[name] for one in rounds) for name in compared(alone, inside)},
         "rounds": rounds,

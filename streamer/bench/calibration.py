@@ -159,7 +159,7 @@ def completed(parts: Costs, runs: tuple[LiveRun, LiveRun, LiveRun], kind: Worker
     found = sum(result.faces for result in record.sources)
     if run_s <= 0 or not analysed:
         raise StreamerError("the loaded run says nothing of how long it ran: measure again")
-    # A child sends ten times a second while faces are in view.
+    # So often a child sends while faces are in view.
     flushes = run_s * kind.n_children / config.checkpoint.live_flush_s
     flush_s = record.stage_s.get("publish", 0.0) / flushes
     costs = msgspec.structs.replace(

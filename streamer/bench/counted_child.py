@@ -78,8 +78,8 @@ def main() -> int:
 
     class _Counted:
         @staticmethod
-        def open(config: Config, cache: Path | None = None) -> Models:
-            models = Models.open(config, cache)
+        def open(config: Config, cache: Path | None = None, *, at_once: bool = True) -> Models:
+            models = Models.open(config, cache, at_once=at_once)
             return replace(
                 models,
                 detector=cast(Detector, _CountedModel(models.detector, counted["detect"])),

@@ -82,6 +82,7 @@ def medians(held: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "missing_share": middle(lambda one: one["missing_share"]),
         "frames_per_batch": middle(lambda one: one["frames_per_batch"]),
         "cpu_s_per_frame": middle(lambda one: one["cpu_s_per_frame"]),
+        "publish_share": middle(lambda one: one["publish_share"]),
     }
 
 

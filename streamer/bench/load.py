@@ -157,6 +157,7 @@ def figures(
     for child in children:
         drops += marks.dropped(child.samples, window)
     worker_s = sum(marks.cpu_s(child.samples, window) for child in children)
+    publish_s = sum(marks.publish_s(child.samples, window) for child in children)
     sizes = [n for child in children for at_s, n in child.batches if window[0] <= at_s < window[1]]
     per_batch = sum(sizes) / len(sizes) if sizes else 0.0
     return {
@@ -173,7 +174,8 @@ def figures(
         "stages_s": {name: marks.spread(values) for name, values in marks.stages_s(frames).items()},
         "frames_per_batch": per_batch,
         "batch_fill": per_batch / max_frames,
-        "cpu": {"children_s": worker_s, **spent_s},
+        "cpu": {"children_s": worker_s, "publish_s": publish_s, **spent_s},
+        "publish_share": publish_s / worker_s if worker_s > 0 else 0.0,
         "cpu_s_per_frame": (worker_s + spent_s.get("supervisor_s", 0.0)) / max(1, len(analysed)),
         "cores_for_others": (spent_s.get("generator_s", 0.0) + spent_s.get("broker_s", 0.0)) / wall_s,
     }

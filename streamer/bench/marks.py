@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,12 +28,16 @@ class FrameMark(msgspec.Struct, array_like=True):
 
 
 class Sample(msgspec.Struct, array_like=True):
-    """Counted since the child's start: its CPU seconds, frames decoded, drops by cause."""
+    """Counted since the child's start: its CPU seconds, frames decoded, drops by cause.
+
+    `publish_s` of the CPU seconds went into encoding records and bringing them to the bus.
+    """
 
     at_s: float
     cpu_s: float
     decoded: int
     dropped: dict[str, int]
+    publish_s: float = 0.0
 
 
 class ChildMarks(msgspec.Struct):
@@ -90,7 +94,12 @@ def stages_s(frames: Iterable[FrameMark]) -> dict[str, list[float]]:
 
 def cpu_s(samples: Sequence[Sample], window: Window) -> float:
     """CPU seconds in the window, in a straight line between samples. Raises `StreamerError` where they do not reach."""
-    return _cpu_at(samples, window[1]) - _cpu_at(samples, window[0])
+    return _at(samples, window[1], lambda one: one.cpu_s) - _at(samples, window[0], lambda one: one.cpu_s)
+
+
+def publish_s(samples: Sequence[Sample], window: Window) -> float:
+    """The same of encoding and publishing alone."""
+    return _at(samples, window[1], lambda one: one.publish_s) - _at(samples, window[0], lambda one: one.publish_s)
 
 
 def dropped(samples: Sequence[Sample], window: Window) -> Counter[str]:
@@ -120,12 +129,12 @@ def _last(samples: Sequence[Sample], at_s: float) -> Sample:
     return before[-1]
 
 
-def _cpu_at(samples: Sequence[Sample], at_s: float) -> float:
+def _at(samples: Sequence[Sample], at_s: float, value: Callable[[Sample], float]) -> float:
     before = _last(samples, at_s)
     after = next((one for one in samples if one.at_s > at_s), None)
     if after is None:
         if at_s - before.at_s > 0.5:
             raise StreamerError("a worker process ended, or hung, before the measurement did: look at its log")
-        return before.cpu_s
+        return value(before)
     share = (at_s - before.at_s) / (after.at_s - before.at_s)
-    return before.cpu_s + share * (after.cpu_s - before.cpu_s)
+    return value(before) + share * (value(after) - value(before))

@@ -1,9 +1,9 @@
 """Seconds from the command to its first record, with the models in the cache: each time a process of its own.
 
-The command is `streamer run CLIP` on a new SQLite file. Its parts follow each other: the command's imports and what it
-prepares, the child's start and imports, the models opened, the source opened, and from there to the time of the first
-observation on the bus. Files that were read lately are in the system's memory: this is the second start after a boot,
-not the first.
+The command is `streamer run CLIP` on a new SQLite file. The parts follow each other: the command until it begins its
+first child, that child's start and imports, its waiting for the command to say what to do, the models opened, the
+source opened, and from there to the time of the first observation on the bus. Files that were read lately are in the
+system's memory: this is the second start after a boot, not the first.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from streamer.config import TopicSettings
 from streamer.errors import StreamerError
 
 GOAL_S = 2.0
-PARTS = ("command imported", "child imported", "models opened", "source opened", "first record")
-MARKS = ("command", "child", "models", "source")
+PARTS = ("child begun", "child imported", "child told", "models opened", "source opened", "first record")
+MARKS = ("begun", "child", "told", "models", "source")
 """What ends each of `PARTS` but the last, which the bus tells of."""
 _ENDS_WITHIN_S = 180.0
 Tell = Callable[[str], None]

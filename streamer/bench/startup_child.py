@@ -1,4 +1,4 @@
-"""The child of `startup_run`: notes when it has begun, when its models are open, and when its first source is."""
+"""The child of `startup_run`: notes when it has begun and is told what to do, and when models and source are open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.worker.loop import Loop
 def main() -> int:
     """Be a child."""
     note("child")
-    Models.open = noted(Models.open, ends="models")  # type: ignore[method-assign]
+    Models.open = noted(Models.open, begins="told", ends="models")  # type: ignore[method-assign]
     Loop._opened = noted(Loop._opened, begins="source")  # type: ignore[method-assign]
     return child.main()
 

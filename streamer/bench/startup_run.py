@@ -1,6 +1,6 @@
 """`streamer run`, in a process of its own that notes when it is where on the way to its first record.
 
-The same program with the same imports, in the same order but for the supervisor's, which it needs in any case.
+The same program with the same imports, in the same order.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def noted(method: Callable[..., Any], *, begins: str | None = None, ends: str | 
 
 def command() -> None:
     """The command, whose children are `child`."""
-    from streamer.worker import children, supervisor
+    from streamer.worker.children import Children
 
-    children.Children.program = "streamer.bench.startup_child"
-    supervisor.Supervisor.run = noted(supervisor.Supervisor.run, begins="command")  # type: ignore[method-assign]
+    Children.program = "streamer.bench.startup_child"
+    Children._spawn = noted(Children._spawn, begins="begun")  # type: ignore[method-assign]
     sys.argv[1:1] = ["run"]
     runpy.run_module("streamer", run_name="__main__")
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from streamer.batching.exchange import Exchange
 from streamer.bench.marks import ChildMarks, FrameMark, Sample
@@ -29,6 +32,8 @@ from streamer.worker.outbox import Outbox
 
 FOLDER = "STREAMER_BENCH_MARKS"
 """The variable that names the folder of the marks: a file for each child."""
+_PUBLISHERS = ("publisher ", "spool")
+_CLIENTS = "-network-thread"
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -80,7 +85,18 @@ class Watch:
             counters = lane.count()
             decoded += counters.decoded
             dropped.update(counters.dropped)
-        self.marks.samples.append(Sample(time.monotonic(), time.process_time(), decoded, dict(dropped)))
+        spent = time.process_time(), loop._times.seconds.get("encode", 0.0) + publishing_s()
+        self.marks.samples.append(Sample(time.monotonic(), spent[0], decoded, dict(dropped), spent[1]))
+
+
+def publishing_s() -> float:
+    """CPU seconds of the threads that bring records to the bus, those of the client for Kafka included."""
+    ours = {
+        thread.native_id
+        for thread in threading.enumerate()
+        if thread.name.startswith(_PUBLISHERS) or thread.name.endswith(_CLIENTS)
+    }
+    return sum(one.user_time + one.system_time for one in psutil.Process().threads() if one.id in ours)
 
 
 def before(method: _Method, note: Callable[..., None]) -> _Method:

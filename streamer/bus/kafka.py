@@ -14,30 +14,24 @@ from typing import Any, Literal, TypeVar
 
 import kafka
 from kafka import errors
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.record import util as record_util
 from kafka.structs import TopicPartition
 
 from streamer.backoff import Backoff
+from streamer.bus import kafka_erase, kafka_topics
 from streamer.bus.checks import check_topic, topic_missing
 from streamer.bus.kafka_answers import hopeless, incoming, learn, unavailable
 from streamer.bus.kafka_member import KafkaBusMember
 from streamer.bus.kafka_options import KafkaOptions, parse
 from streamer.bus.kafka_producer import KafkaBusProducer
 from streamer.bus.kafka_scan import KafkaScanner
-from streamer.bus.protocol import Incoming, Isolation, Listener, Load, Topic
+from streamer.bus.protocol import Erased, Found, Incoming, Isolation, Judge, Listener, Load, Topic
+from streamer.bus.read import drain
 from streamer.clock import Clock, SystemClock
 from streamer.config import TopicSettings
 from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
 
-_COMPACTED = {
-    "segment.bytes": str(16 * 1024 * 1024),
-    "segment.ms": "600000",
-    "min.cleanable.dirty.ratio": "0.1",
-    "delete.retention.ms": "3600000",
-}
-_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _BATCH_OVERHEAD_BYTES = 4096
 _JOIN_MS = 3000
 _log = logging.getLogger(__name__)
@@ -69,17 +63,26 @@ class KafkaBus:
         self._opened: set[KafkaBusProducer | KafkaBusConsumer | KafkaBusMember] = set()
         self._closed = False
 
-    def ensure_topics(self, topics: Iterable[Topic]) -> None:
+    def ensure_topics(self, topics: Iterable[Topic], *, retain: bool = False) -> list[str]:
         wanted = {topic.name: topic for topic in topics}
-        existing = self._ask(lambda admin: _shapes(admin))
-        missing = {name: self._creation(topic) for name, topic in wanted.items() if name not in existing}
+        existing = self._ask(kafka_topics.shapes)
+        missing = [topic for name, topic in wanted.items() if name not in existing]
         if missing:
-            self._ask(lambda admin: _create(admin, missing))
-            existing = self._ask(lambda admin: _shapes(admin))
-        policies = self._ask(lambda admin: _cleanup_policies(admin, list(wanted)))
+            self._ask(lambda admin: kafka_topics.create(admin, missing, self.options))
+            existing = self._ask(kafka_topics.shapes)
+        present = self._ask(lambda admin: kafka_topics.describe(admin, list(wanted)))
         for name, topic in wanted.items():
-            check_topic(topic, existing.get(name, 0), policies[name])
+            check_topic(topic, existing.get(name, 0), present[name]["cleanup.policy"])
         self._partitions.update({name: existing[name] for name in wanted})
+        changes = kafka_topics.differences(wanted.values(), present, self.options)
+        if retain:
+            self._ask(lambda admin: kafka_topics.change(admin, changes))
+            return list(changes)
+        for name in changes:
+            if "retention.ms" in changes[name]:
+                is_ms, wanted_ms = present[name]["retention.ms"], changes[name]["retention.ms"]
+                _log.warning("%s keeps records %s ms, not %s: see `streamer topics create`", name, is_ms, wanted_ms)
+        return []
 
     def producer(self, transactional_id: str | None = None) -> KafkaBusProducer:
         self._check_open()
@@ -162,6 +165,20 @@ class KafkaBus:
         with self._lock:
             return self._scanner.end_offset(place)
 
+    def find(self, topics: Sequence[str], judge: Judge) -> dict[str, Found]:
+        return self._survey(topics, judge).found
+
+    def erase(self, topics: Sequence[str], judge: Judge) -> Erased:
+        survey = self._survey(topics, judge)
+        written = survey.replacements()
+        producer = self.producer()
+        try:
+            producer.append(written, self.options.commit_timeout_s)
+        finally:
+            producer.close()
+        self._ask(lambda admin: kafka_erase.move_beginnings(admin, survey.beginnings()))
+        return kafka_erase.erased(survey, written)
+
     def maintain(self) -> None:
         """Nothing: the broker applies retention and compaction."""
 
@@ -178,7 +195,7 @@ class KafkaBus:
     def partitions(self, name: str) -> int:
         """How many partitions a topic has; raises `TopicMissing`, or `BusUnavailable` when nobody can say."""
         if name not in self._partitions:
-            self._partitions.update(self._ask(lambda admin: _shapes(admin)))
+            self._partitions.update(self._ask(kafka_topics.shapes))
         if name not in self._partitions:
             raise topic_missing(name)
         return self._partitions[name]
@@ -200,6 +217,15 @@ class KafkaBus:
                 if left_s <= 0 or hopeless(error):
                     raise unavailable(self.options, error) from error
                 self.clock.sleep(min(left_s, backoff.next_s()))
+
+    def _survey(self, topics: Sequence[str], judge: Judge) -> kafka_erase.Survey:
+        existing = self._ask(kafka_topics.shapes)
+        there = [name for name in topics if name in existing]
+        survey = kafka_erase.Survey(self._ask(lambda admin: kafka_topics.describe(admin, there)), judge)
+        for name in there:  # one at a time: the library's cost grows with the square of the partitions it reads
+            survey.take(drain(self, [name], "read_uncommitted"))
+        survey.close()
+        return survey
 
     def _place(self, topic: str, partition: int) -> TopicPartition:
         if not 0 <= partition < self.partitions(topic):
@@ -239,24 +265,6 @@ class KafkaBus:
                 "partition_assignment_strategy": (CooperativeStickyAssignor,),
             }
         return kafka.KafkaConsumer(**self.options.client(), **(settings | more))
-
-    def _creation(self, topic: Topic) -> dict[str, Any]:
-        configs = {
-            "cleanup.policy": topic.cleanup,
-            "message.timestamp.type": "LogAppendTime",
-            "min.insync.replicas": str(self.options.min_insync_replicas),
-            "retention.ms": "-1" if topic.retention_s is None else str(int(topic.retention_s * 1000)),
-            "max.message.bytes": str(
-                max(_DEFAULT_MAX_MESSAGE_BYTES, self.options.max_record_bytes + _BATCH_OVERHEAD_BYTES)
-            ),
-        }
-        if "compact" in topic.cleanup:
-            configs |= _COMPACTED
-        return {
-            "num_partitions": topic.partitions,
-            "replication_factor": self.options.replication_factor,
-            "configs": configs,
-        }
 
     def _check_open(self) -> None:
         if self._closed:
@@ -319,23 +327,3 @@ class KafkaBusConsumer:
     def _check_open(self) -> None:
         if self._closed:
             raise BusUnavailable("this consumer is closed")
-
-
-def _shapes(admin: Any) -> dict[str, int]:
-    return {
-        topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics() if not topic.get("error_code", 0)
-    }
-
-
-def _create(admin: Any, missing: dict[str, dict[str, Any]]) -> None:
-    try:
-        admin.create_topics(missing)
-    except errors.TopicAlreadyExistsError:
-        pass  # somebody else starts too; what they made is checked next
-    admin.wait_for_topics(list(missing))
-
-
-def _cleanup_policies(admin: Any, names: list[str]) -> dict[str, str]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""}) for name in names]
-    described = admin.describe_configs(resources, config_filter="all")["topic"]
-    return {name: described[name]["cleanup.policy"]["value"] for name in names}

@@ -35,7 +35,7 @@ class KafkaOptions:
     """
 
     servers: tuple[str, ...]
-    linger_ms: int = 20
+    linger_ms: int = 0
     compression: str = "none"
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
     max_unacknowledged_bytes: int = 64 * 1024 * 1024

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -85,6 +85,50 @@ class Load:
     max_units: int
     max_rate: float = 0.0
     partitions: tuple[tuple[int, int, float], ...] = ()
+
+
+Verdict = Literal["keep", "forget"] | bytes
+"""What is to become of a record; bytes are the value that is to stand in its place."""
+Judge = Callable[[Incoming], Verdict]
+
+
+@dataclass(slots=True)
+class Found:
+    """What a topic holds that is to be forgotten.
+
+    `records` can be read with their values, `tombstones` only name their key; `newest_s` is the broker's time of the
+    newest of them. `gone_by_s` is the wall time by which the home has removed the last of them by itself; None where
+    nothing says so.
+    """
+
+    topic: str
+    records: int = 0
+    tombstones: int = 0
+    newest_s: float = 0.0
+    gone_by_s: float | None = None
+
+    @property
+    def n(self) -> int:
+        """How many there are in all."""
+        return self.records + self.tombstones
+
+    def count(self, record: Incoming) -> None:
+        """One more."""
+        self.tombstones += record.value is None
+        self.records += record.value is not None
+        self.newest_s = max(self.newest_s, record.time_s)
+
+
+@dataclass(slots=True)
+class Erased:
+    """What was done: by topic, how many records there were, and how many of them this home removed at once.
+
+    `tombstones` were written for what is to be removed by compaction.
+    """
+
+    found: dict[str, Found]
+    removed: dict[str, int] = field(default_factory=dict)
+    tombstones: dict[str, int] = field(default_factory=dict)
 
 
 class Producer(Protocol):
@@ -186,8 +230,13 @@ class Member(Protocol):
 class Bus(Protocol):
     """A home of topics, reached by a URL. Safe to share between threads; producers and consumers are not."""
 
-    def ensure_topics(self, topics: Iterable[Topic]) -> None:
-        """Create what is missing and check what exists; raises `TopicMismatch` or `BusUnavailable`."""
+    def ensure_topics(self, topics: Iterable[Topic], *, retain: bool = False) -> list[str]:
+        """Create what is missing and check what exists; raises `TopicMismatch` or `BusUnavailable`.
+
+        With `retain` topics that exist are made to keep records for as long as these say; returns the names of those
+        that were changed. Without, Kafka's are left as they are, and a difference is logged; an SQLite bus has no
+        other keeper than its writers and takes over what the last of them says.
+        """
 
     def producer(self, transactional_id: str | None = None) -> Producer:
         """A new producer; `commit` needs a `transactional_id`, unique to its owner."""
@@ -236,6 +285,15 @@ class Bus(Protocol):
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset the next record of the partition will get."""
+
+    def find(self, topics: Sequence[str], judge: Judge) -> dict[str, Found]:
+        """By topic, what of everything that can be read there, uncommitted records included, is to be forgotten.
+
+        Topics that do not exist are left out.
+        """
+
+    def erase(self, topics: Sequence[str], judge: Judge) -> Erased:
+        """Forget what `judge` says for good, as far as this home can; what there was, and what was done about it."""
 
     def maintain(self) -> None:
         """Apply retention and compaction in small steps; a no-op where a broker does it."""

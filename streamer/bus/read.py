@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from streamer.bus.protocol import Bus, Incoming
+from streamer.bus.protocol import Bus, Incoming, Isolation
 from streamer.bus.topics import content_type
 from streamer.errors import UndecodableRecord
 from streamer.messages import Envelope, RunRecord, decode
@@ -25,9 +25,12 @@ class ReadCounts:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def drain(bus: Bus, topics: Sequence[str]) -> Iterator[Incoming]:
-    """Everything committed in `topics` until now, partition by partition in order; leaves no group behind."""
-    consumer = bus.consumer(topics, group=None, start="earliest", isolation="read_committed")
+def drain(bus: Bus, topics: Sequence[str], isolation: Isolation = "read_committed") -> Iterator[Incoming]:
+    """Everything in `topics` until now, partition by partition in order; leaves no group behind.
+
+    Only what is committed, unless `isolation` asks for what was taken back, or may be, too.
+    """
+    consumer = bus.consumer(topics, group=None, start="earliest", isolation=isolation)
     try:
         may_be_more = False  # a full batch says so; asking the broker for the end costs a round trip
         while may_be_more or not consumer.at_end():

@@ -15,16 +15,30 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from streamer.bus import sqlite_erase
 from streamer.bus import sqlite_group as group_table
 from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES, check_records, check_topic, topic_missing
-from streamer.bus.protocol import Incoming, Isolation, Listener, Load, Outgoing, Placed, Position, Topic
+from streamer.bus.protocol import (
+    Erased,
+    Found,
+    Incoming,
+    Isolation,
+    Judge,
+    Listener,
+    Load,
+    Outgoing,
+    Placed,
+    Position,
+    Topic,
+)
+from streamer.bus.read import drain
 from streamer.bus.sqlite_file import connect, reading, writing
 from streamer.bus.sqlite_group import Team
 from streamer.bus.sqlite_member import SqliteMember
 from streamer.bus.sqlite_rows import COLUMNS, POLL_INTERVAL_S, KnownTopic, Row, append, incoming
 from streamer.bus.sqlite_upkeep import maintain
 from streamer.clock import Clock, SystemClock
-from streamer.errors import BusUnavailable, DeliveryFailed, UsageError
+from streamer.errors import BusUnavailable, DeliveryFailed, TopicMissing, UsageError
 
 _Opened = TypeVar("_Opened", "SqliteProducer", "SqliteConsumer", SqliteMember)
 
@@ -50,11 +64,13 @@ class SqliteBus:
         self._opened: set[SqliteProducer | SqliteConsumer | SqliteMember] = set()
         self._closed = False
 
-    def ensure_topics(self, topics: Iterable[Topic]) -> None:
+    def ensure_topics(self, topics: Iterable[Topic], *, retain: bool = False) -> list[str]:
+        del retain  # whoever writes last says it
+        changed = []
         with self._lock, writing(self._connect(), self.path):
             for topic in topics:
                 row = self._connection.execute(
-                    "SELECT partitions, cleanup FROM topic WHERE name = ?", (topic.name,)
+                    "SELECT partitions, cleanup, retention_s FROM topic WHERE name = ?", (topic.name,)
                 ).fetchone()
                 if row is None:
                     self._connection.execute(
@@ -62,10 +78,13 @@ class SqliteBus:
                         (topic.name, topic.partitions, topic.cleanup, topic.retention_s),
                     )
                     continue
-                check_topic(topic, *row)
-                self._connection.execute(
-                    "UPDATE topic SET retention_s = ? WHERE name = ?", (topic.retention_s, topic.name)
-                )
+                check_topic(topic, *row[:2])
+                if row[2] != topic.retention_s:
+                    changed.append(topic.name)
+                    self._connection.execute(
+                        "UPDATE topic SET retention_s = ? WHERE name = ?", (topic.retention_s, topic.name)
+                    )
+        return changed
 
     def producer(self, transactional_id: str | None = None) -> SqliteProducer:
         producer = SqliteProducer(self, self._open(durable=transactional_id is not None), transactional_id)
@@ -148,6 +167,21 @@ class SqliteBus:
             row = self._connect().execute(query, (self.known(topic).number, partition)).fetchone()
         return int(row[0]) if row else 0
 
+    def find(self, topics: Sequence[str], judge: Judge) -> dict[str, Found]:
+        there = [known.topic.name for known in self._there(topics)]
+        found = {name: Found(name) for name in there}
+        for record in drain(self, there) if there else ():
+            if judge(record) != "keep":
+                found[record.topic].count(record)
+        return found
+
+    def erase(self, topics: Sequence[str], judge: Judge) -> Erased:
+        there = self._there(topics)
+        with self._lock:
+            erased = sqlite_erase.erase(self._connect(), self.path, there, judge)
+            sqlite_erase.rewrite(self._connect(), self.path)
+        return erased
+
     def maintain(self) -> None:
         with self._lock:
             maintain(self._connect(), self.path, self.clock)
@@ -169,6 +203,15 @@ class SqliteBus:
             if name not in self._known:
                 raise topic_missing(name)
             return self._known[name]
+
+    def _there(self, names: Sequence[str]) -> list[KnownTopic]:
+        found = []
+        for name in names:
+            try:
+                found.append(self.known(name))
+            except TopicMissing:
+                continue
+        return found
 
     def _connect(self) -> sqlite3.Connection:
         if self._closed:

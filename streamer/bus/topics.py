@@ -69,7 +69,8 @@ def topics(settings: TopicSettings) -> Topics:
         )
 
     def topic(name: str, cleanup: str, partitions: int = settings.partitions) -> Topic:
-        kept_s = settings.retention_s if "delete" in cleanup else None
+        own_s = getattr(settings.retention, f"{name.replace('.', '_')}_s", None)
+        kept_s = (settings.retention_s if own_s is None else own_s) if "delete" in cleanup else None
         return Topic(f"{settings.prefix}.{name}", partitions, cleanup, kept_s)  # type: ignore[arg-type]  # literals below
 
     return Topics(

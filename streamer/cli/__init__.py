@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from engines.errors import EnginesError, UnknownModel
-from streamer import __version__
 from streamer.errors import StreamerError, UsageError
 
 _COMMANDS = {
@@ -29,6 +28,7 @@ _COMMANDS = {
     "licences": "streamer.cli.models:licences",
     "models": "streamer.cli.models:models",
     "plan": "streamer.cli.plan:plan",
+    "purge": "streamer.cli.purge:purge",
     "report": "streamer.cli.read:report",
     "run": "streamer.cli.run:run",
     "streams": "streamer.cli.streams:streams",
@@ -65,7 +65,7 @@ class _LazyGroup(click.Group):
 
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="streamer")
+@click.version_option(package_name="affect-streamer", prog_name="streamer")
 def cli() -> None:
     """Watch video streams and publish what the faces in them express.
 

@@ -13,8 +13,9 @@ from engines.errors import UnknownModel, WrongUse
 from engines.zoo import check_fit, load_head, spec_of
 from streamer.bus.open import open_bus
 from streamer.cli.options import json_option, settings
-from streamer.config import Config, json_schema
+from streamer.config import Config
 from streamer.errors import BusUnavailable, UsageError
+from streamer.schema import configuration_schema
 from streamer.sources import parse_all, redacted
 
 
@@ -31,7 +32,7 @@ Examples:
 def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
     """Read CONFIG as a run would, name what is wrong with it, or print the settings it comes to."""
     if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+        click.echo(json.dumps(configuration_schema(), indent=2))
         return
     if config_path is None:
         raise UsageError("name the configuration file to check, or use --schema")

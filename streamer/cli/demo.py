@@ -12,7 +12,7 @@ import click
 
 from engines.zoo.sample import fetch_sample
 from streamer.cli.options import folder_for_output, json_option, settings
-from streamer.cli.run import exit_code, outcome_as_json, run_config, tell
+from streamer.cli.running import exit_code, outcome_as_json, run_config, tell
 
 
 @click.command(

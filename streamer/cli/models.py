@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ import click
 from engines.zoo import entry_of, list_models, pull, verify
 from engines.zoo.store import spec_json
 from streamer.cli.options import json_option
+from streamer.licences import dependencies, is_allowed, licence_of
 from streamer.machine import PACKAGES
 
 _folder = click.option(
@@ -81,26 +81,29 @@ def verify_(names: tuple[str, ...], as_json: bool) -> int:
     return 1 if any(one.state != "good" for one in found) else 0
 
 
-@click.command(epilog="\b\nExample:\n  streamer licences --json")
+@click.command(
+    epilog="""\b
+Examples:
+  streamer licences
+  streamer licences --all --check
+"""
+)
+@click.option("--all", "whole", is_flag=True, help="Also the packages that those packages need.")
+@click.option("--check", is_flag=True, help="Exit code 1 when a package's licence is not one that is allowed.")
 @json_option
-def licences(as_json: bool) -> None:
+def licences(whole: bool, check: bool, as_json: bool) -> int:
     """List the licences of the models and of the installed packages this software stands on."""
     rows = [{"kind": "model", "name": m.spec.name, "licence": m.spec.provenance.licence} for m in list_models()]
-    rows += [{"kind": "package", "name": name, "licence": _licence_of(name)} for name in PACKAGES if _licence_of(name)]
+    for name in dependencies() if whole else PACKAGES:
+        licence = licence_of(name)
+        if licence is not None:
+            rows.append({"kind": "package", "name": name, "licence": licence})
     if as_json:
         click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        click.echo(f"{row['kind']:8} {row['name']:24} {row['licence']}")
-
-
-def _licence_of(name: str) -> str:
-    try:
-        about = metadata.metadata(name)
-    except metadata.PackageNotFoundError:
-        return ""
-    stated = [*(about.get_all("License-Expression") or ()), *(about.get_all("License") or ())]
-    if stated and len(stated[0]) < 80:
-        return str(stated[0])
-    classifiers = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or () if c.startswith("License")]
-    return ", ".join(classifiers) or "not stated in its metadata"
+    else:
+        for row in rows:
+            click.echo(f"{row['kind']:8} {row['name']:24} {row['licence']}")
+    wrong = [row["name"] for row in rows if row["kind"] == "package" and not is_allowed(row["licence"])]
+    if check and wrong:
+        click.echo(f"streamer: not under a licence that is allowed: {', '.join(wrong)}", err=True)
+    return 1 if check and wrong else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,10 +80,12 @@ class Detector:
             raise ModelError(f"a picture of {width}x{height} pixels cannot be searched for faces")
         shape = shape_for(width, height, self.settings.input_size)
         region = (self.settings.region_px,) * 2
+        wanted = (shape, region) if self.settings.interval_s > 0 else (shape,)
         with self._opening:
-            for wanted in (shape, region) if self.settings.interval_s > 0 else (shape,):
-                if wanted not in self._runners:
-                    self._runners[wanted] = self._open_runner(wanted)
+            missing = [one for one in dict.fromkeys(wanted) if one not in self._runners]
+            if missing:
+                with ThreadPoolExecutor(len(missing)) as threads:  # the first stream waits for the longest of them only
+                    self._runners |= zip(missing, threads.map(self._open_runner, missing), strict=True)
         return shape
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections]:

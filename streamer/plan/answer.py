@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
+from streamer.bus.protocol import Topic
+from streamer.bus.topics import topics as bus_topics
 from streamer.config import Config
 from streamer.errors import UsageError
 from streamer.plan.capacity import best_batch, most_streams
@@ -150,7 +154,10 @@ def _bus(question: Question, costs: Costs, config: Config, partitions: int, full
         }
         for name, one in each.items()
     }
-    kept = sum(question.n_streams * one.bytes_per_s for name, one in each.items() if name not in ("status", "state"))
+    kept = sum(
+        question.n_streams * each[topic.name.partition(".")[2]].bytes_per_s * (topic.retention_s or 0.0)
+        for topic in _kept_by_age(config)
+    )
     return {
         "partitions": partitions,
         "streams_fullest_partition": fullest,
@@ -159,8 +166,13 @@ def _bus(question: Question, costs: Costs, config: Config, partitions: int, full
         "bytes_per_s": sum(one["bytes_per_s"] for one in topics.values()),
         "snapshot_bytes_per_s": topics["state"]["bytes_per_s"],
         "snapshot_bytes_per_s_worker": fullest_worker * each["state"].bytes_per_s,
-        "kept_bytes": kept * config.topics.retention_s * config.topics.replication_factor,
+        "kept_bytes": kept * config.topics.replication_factor,
     }
+
+
+def _kept_by_age(config: Config) -> tuple[Topic, ...]:
+    names = bus_topics(msgspec.structs.replace(config.topics, prefix="affect"))
+    return names.observations, names.windows, names.tracks
 
 
 def _notes(question: Question, costs: Costs, config: Config, planned: int) -> list[str]:

@@ -1,4 +1,5 @@
-"""`python -m streamer.schema [PAGE]` writes the page's tables and the folder `schema` beside it anew.
+"""`python -m streamer.schema [PAGE]` writes the page's tables, and `configuration.md` and the folder
+`schema` beside it, anew.
 
 `schema/v1.json` is what the present schema is held against: the last accepted one of the version. It is written where
 it is missing and taken forward where the changes are allowed; where one is not, nothing is written.
@@ -13,6 +14,7 @@ import msgspec
 
 from streamer.messages import SCHEMA_VERSION
 from streamer.schema.compatibility import changes
+from streamer.schema.configuration import configuration_page, configuration_schema
 from streamer.schema.documents import asyncapi, json_schemas
 from streamer.schema.tables import write_tables
 
@@ -24,6 +26,8 @@ def files(page: Path) -> dict[Path, str]:
     folder = page.parent / "schema"
     return {
         page: write_tables(page.read_text(encoding="utf-8")),
+        page.with_name("configuration.md"): configuration_page(),
+        folder / "configuration.schema.json": json_text(configuration_schema()),
         folder / "messages.schema.json": json_text(json_schemas()),
         folder / "asyncapi.json": json_text(asyncapi()),
     }

@@ -36,7 +36,7 @@ def fields_table(kind: type[msgspec.Struct]) -> str:
     hints = typing.get_type_hints(kind)
     rows = ["| field | type | meaning |", "| --- | --- | --- |"]
     rows += [
-        f"| `{name}` | {_type_name(hints[name])} | {meaning(kind, name)} |"
+        f"| `{name}` | {type_name(hints[name])} | {meaning(kind, name)} |"
         for name in kind.__struct_fields__
         if name not in shared
     ]
@@ -50,15 +50,16 @@ def write_tables(page: str) -> str:
     return _MARK.sub(lambda match: f"{match[1]}{tables[match[2]]}{match[3]}", page)
 
 
-def _type_name(hint: Any) -> str:
+def type_name(hint: Any) -> str:
+    """A type in the words of the tables."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return ", ".join(f"`{argument}`" for argument in arguments)
     if origin is tuple:
-        return f"list of {_type_name(arguments[0])}"
+        return f"list of {type_name(arguments[0])}"
     if origin is dict:
-        return f"map of {_type_name(arguments[1])}"
+        return f"map of {type_name(arguments[1])}"
     if arguments:
-        return " or ".join(_type_name(argument) for argument in arguments)
+        return " or ".join(type_name(argument) for argument in arguments)
     simple = {str: "string", int: "integer", float: "real", bool: "true or false", bytes: "bytes", NoneType: "null"}
     return simple.get(hint) or f"[{hint.__name__}](#{hint.__name__.lower()})"

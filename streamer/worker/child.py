@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from engines.runtime.background import BACKGROUND
 from streamer import faults, log
 from streamer.clock import SystemClock
 from streamer.errors import BusError, ModelError
@@ -46,7 +47,7 @@ def main() -> int:
 def _work(start: Start, link: Link) -> int:
     try:
         begun_s = SystemClock().monotonic_s()
-        models = Models.open(start.config, Path(start.cache) if start.cache else None)
+        models = Models.open(start.config, Path(start.cache) if start.cache else None, at_once=False)
         loop = Loop(start, link, models)
         load_s = SystemClock().monotonic_s() - begun_s
         gc.freeze()  # what is there now stays: nobody need look through it for garbage again and again
@@ -57,6 +58,8 @@ def _work(start: Start, link: Link) -> int:
     except (BusError, ModelError) as error:
         link.send(Fatal(cause=error.cause, message=str(error)))
         return 1
+    finally:
+        BACKGROUND.drop()  # the interpreter would wait for it
     return 0
 
 

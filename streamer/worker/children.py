@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 
 from streamer import log
 from streamer.errors import WorkerNotStarted
@@ -55,11 +56,15 @@ class _Child:
 
 
 class Children:
-    """Numbered child processes, one reader thread each; everything they do comes out of `next_event`."""
+    """Numbered child processes, one reader thread each; everything they do comes out of `next_event`.
+
+    Leaving it as a context ends what was begun and never started; of started ones the owner has to see the end.
+    """
 
     program = "streamer.worker.child"
 
     def __init__(self) -> None:
+        self._begun: list[subprocess.Popen[bytes]] = []
         self._children: dict[int, _Child] = {}
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
@@ -77,25 +82,27 @@ class Children:
         """Whether a child has ended whose death is still to come out of `next_event`."""
         return any(child.process.poll() is not None for child in self._children.values())
 
+    def begin(self) -> None:
+        """Have a process load what any child needs, before it is known what it is to do; `start` takes it first."""
+        try:
+            self._begun.append(self._spawn())
+        except WorkerNotStarted:
+            pass  # `start` says so, if it is so still
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._begun:
+            process = self._begun.pop()
+            process.kill()
+            process.communicate()
+
     def start(self, start: Start) -> int:
         """Start child `start.child` and return its process id. Raises `WorkerNotStarted`."""
-        environment = dict(os.environ)
-        for name in _THREAD_POOLS:
-            environment[name] = "1"  # one process a core: libraries must not start pools of their own
-        # Each opening of a source is a thread; with an arena a thread the C library would keep what all of them freed.
-        environment.setdefault("MALLOC_ARENA_MAX", "2")
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", self.program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains
-                env=environment,
-            )
-        except OSError as error:
-            raise WorkerNotStarted(
-                f"cannot start a worker process ({error.strerror}): free memory or processes, or use fewer --children"
-            ) from error
+        process = self._begun.pop() if self._begun else self._spawn()
         assert process.stdin is not None
         assert process.stdout is not None
         child = _Child(process, Link(process.stdout, process.stdin))
@@ -106,6 +113,25 @@ class Children:
         self.tell(start.child, start)
         log.info("child.started", child=start.child, pid=process.pid)
         return process.pid
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ)
+        for name in _THREAD_POOLS:
+            environment[name] = "1"  # one process a core: libraries must not start pools of their own
+        # Each opening of a source is a thread; with an arena a thread the C library would keep what all of them freed.
+        environment.setdefault("MALLOC_ARENA_MAX", "2")
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", self.program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor alone, which drains
+                env=environment,
+            )
+        except OSError as error:
+            raise WorkerNotStarted(
+                f"cannot start a worker process ({error.strerror}): free memory or processes, or use fewer --children"
+            ) from error
 
     def tell(self, number: int, message: Message) -> None:
         """Say something to a child; if it is gone its death is among the events already."""

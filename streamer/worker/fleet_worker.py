@@ -158,7 +158,7 @@ class FleetWorker:
         names = topics(self._config.topics)
         joined = False
 
-        def then(_: None) -> None:
+        def then(_: object) -> None:
             nonlocal joined
             joined = True
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from streamer.metrics import LATENCY_BUCKETS_S
+from streamer.buckets import LATENCY_BUCKETS_S
 
 LONGEST_S = LATENCY_BUCKETS_S[-2]
 """What takes longer is counted the moment it does: nothing more is to be learnt of it, and nothing piles up."""

@@ -188,7 +188,7 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     """How far one stream is. `entries` counts how often its source came to each state.
 
     `latency` counts the analysed frames by the time from the arrival of their packets to the acknowledgement of their
-    records, one number for each of `streamer.metrics.LATENCY_BUCKETS_S` (not cumulative); `latency_sum_s` is their sum.
+    records, one number for each of `streamer.buckets.LATENCY_BUCKETS_S` (not cumulative); `latency_sum_s` is their sum.
     Both start at 0 with the child.
     """
 

@@ -50,8 +50,6 @@ from streamer.worker.state_reader import StateReader
 from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
-ARCHIVE_BATCH = 4
-"""How many times the usual batch is taken of archives alone, where nobody waits for a record; for each hand as well."""
 QUEUE_BYTES = 256 * 2**20
 """What the decoded frames of archives may take that wait in a child."""
 
@@ -82,7 +80,7 @@ class Loop:
         self._hands = Hands(start, self._times, self._clock) if start.hands else None
         self._pipeline = Pipeline(models, config, self._times, self._hands)
         batch = config.batch
-        self._archive_frames = ARCHIVE_BATCH * batch.max_frames * (1 + start.hands)
+        self._archive_frames = batch.archive_frames * (1 + start.hands)
         self._exchange: Exchange[Connection, Frame] = Exchange(
             Collector(batch.max_frames, batch.max_wait_s, config.frames.late_s, self._archive_frames), self._clock
         )

@@ -20,7 +20,6 @@ from streamer.worker.latency import Arrival
 from streamer.worker.publisher import Batch, Publisher
 from streamer.worker.snapshots import SnapshotSchedule
 
-FIRST_COMMIT_S = 0.25  # somebody waits for the first sign of life; later commits take their time
 _LOOK_S = 0.05
 _SAY_LATE_S = 60.0
 
@@ -205,13 +204,16 @@ class Outbox:
             return float("inf")
         if waiting.urgent or len(waiting.records) >= self._settings.archive_max_records:
             return waiting.since_s
-        interval_s = self._settings.archive_interval_s
-        return waiting.since_s + (interval_s if self._first is None else min(FIRST_COMMIT_S, interval_s))
+        if self._first is not None and waiting.records:
+            return waiting.since_s  # somebody waits for the first sign of life; later commits take their time
+        return waiting.since_s + self._settings.archive_interval_s
 
     def _commit(self) -> None:
         """Records, state, progress and position of every archive that moved, in one transaction, between two frames."""
         moved, self._archive = self._archive, _Unpublished()
-        first, self._first = self._first, None
+        first = None
+        if moved.records:
+            first, self._first = self._first, None
         jobs = topics(self._topics).jobs.name
         positions: dict[str, tuple[str, int, int]] = {}
         with self._times.stage("snapshot"):

@@ -35,6 +35,7 @@ def test_latency_is_measured_stage_by_stage() -> None:
     assert held["latency_s"]["p50"] > 0
     assert all(held["stages_s"][stage]["n"] == held["latency_s"]["n"] for stage in marks.STAGES)
     assert 0 < held["cpu"]["children_s"] < 60
+    assert 0 < held["publish_share"] < 1
     assert held["frames_per_batch"] >= 1
     documented(found)
 

@@ -158,11 +158,13 @@ def test_a_value_where_a_section_belongs_is_named(tmp_path: Path) -> None:
         ("state.window", [0, -1], 1),
         ("topics.partitions", [0], 1),
         ("topics.replication_factor", [0], 1),
-        ("topics.retention_s", [0.0, -1.0], 1.0),
+        ("topics.retention_s", [0.0, -1.0, float("inf")], 1.0),
+        ("topics.retention.windows_s", [0.0, -1.0, float("inf")], 0.5),
         ("decode.max_pixels", [0], 1),
         ("decode.threads", [-1], 0),
         ("decode.queue_frames", [0], 1),
         ("batch.max_frames", [0], 1),
+        ("batch.archive_frames", [0], 1),
         ("batch.max_wait_s", [-0.1, float("nan")], 0.0),
         ("worker.children", [-1], 0),
         ("worker.streams_per_child", [0], 1),
@@ -186,8 +188,10 @@ def test_limits(setting: str, wrong: list[float], right: float, tmp_path: Path) 
     load(None, None, {setting: right})
     for value in wrong:
         assert refused(None, None, **{setting: value}).startswith(f"the command line: {setting} must be ")
-        section, _, key = setting.partition(".")
-        text = json.dumps({section: {key: value}}).replace("NaN", ".nan")
+        tree: object = value
+        for key in reversed(setting.split(".")):
+            tree = {key: tree}
+        text = json.dumps(tree).replace("NaN", ".nan").replace("Infinity", ".inf")
         path = write(tmp_path, text)
         assert refused(path).startswith(f"{path}: {setting} must be ")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamer.metrics import LATENCY_BUCKETS_S, STATES, Metrics
+from streamer.buckets import LATENCY_BUCKETS_S
+from streamer.metrics import STATES, Metrics
 
 
 def read(metrics: Metrics, accept: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

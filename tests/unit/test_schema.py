@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import re
 import shutil
 from collections.abc import Callable
@@ -10,9 +11,24 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamer.config import Config, load
+from streamer.errors import UsageError
 from streamer.messages import SCHEMA_VERSION, Envelope
-from streamer.schema import PARTS, RECORDS, asyncapi, changes, json_schemas, meaning, write_tables
+from streamer.schema import (
+    PARTS,
+    RECORDS,
+    asyncapi,
+    changes,
+    configuration_page,
+    configuration_schema,
+    json_schemas,
+    meaning,
+    settings,
+    variable_of,
+    write_tables,
+)
 from streamer.schema.__main__ import files, main
+from streamer.schema.setting_words import MEANINGS
 from tests.golden.records import OBSERVATION
 
 PAGE = Path(__file__).parents[2] / "docs" / "messages.md"
@@ -175,3 +191,43 @@ def test_the_pages_python_example_runs(
     bus.close()
     exec(compile(example, "docs/messages.md", "exec"), {})
     assert capsys.readouterr().out == "camera-1/entrance 1.36 Happy 0.61234\n"
+
+
+def test_every_setting_is_explained_and_nothing_else_is() -> None:
+    assert set(MEANINGS) == set(settings()), "say in streamer/schema/setting_words.py what it means"
+
+
+def test_the_page_of_settings_names_variable_default_and_limit_of_each() -> None:
+    page = configuration_page()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(settings())
+    window = next(row for row in rows if "STREAMER_STATE__WINDOW" in row)
+    assert [cell.strip() for cell in window.split("|")[3:5]] == ["integer, at least 1", "`16`"]
+    for setting in settings():
+        assert page.count(f"<br>`{variable_of(setting)}` |") == (variable_of(setting) is not None)
+
+
+@pytest.mark.parametrize("setting", [setting for setting in settings() if variable_of(setting)])
+def test_the_variable_on_the_page_sets_the_setting(setting: str) -> None:
+    """One that is misspelt is refused, so none of them is."""
+    default: Any = operator.attrgetter(setting)(Config())
+    text = default if isinstance(default, str) else msgspec.json.encode(default or 5).decode()
+    variable = variable_of(setting)
+    load(None, {f"{variable}": "true" if default is False else text})
+    if "__" in f"{variable}":
+        with pytest.raises(UsageError, match="there is no setting"):
+            load(None, {f"{variable}_X": text})
+
+
+@pytest.mark.parametrize("setting", ["fleet.roles", "connect.networks"])
+def test_a_list_has_no_variable(setting: str) -> None:
+    assert variable_of(setting) is None
+    with pytest.raises(UsageError, match="array"):
+        load(None, {f"STREAMER_{setting.upper().replace('.', '__')}": "[jobs]"})
+
+
+def test_the_schema_of_the_configuration_explains_every_setting() -> None:
+    definitions = configuration_schema()["$defs"]
+    parts = [part for kind in definitions.values() for part in kind["properties"].values() if "$ref" not in part]
+    assert len(parts) == len(settings())
+    assert all(part["description"] for part in parts)

@@ -18,6 +18,7 @@ def whole(result: Result) -> str:
         f"p99, ms (at most {allowed})",
         "frames missing",
         "ms CPU a frame",
+        "of it encoding and publishing",
         "frames a batch",
     )
     rows = []
@@ -31,6 +32,7 @@ def whole(result: Result) -> str:
                 ms(found["p99"]) + each((1000 * value for value in one["p99_s_each"]), 0),
                 percent(one["missing_share"], 2),
                 ms(one["cpu_s_per_frame"], 2),
+                percent(one["publish_share"], 1),
                 number(one["frames_per_batch"], 2),
             )
         )

@@ -115,7 +115,7 @@ LATENCY = result(
     buses={
         bus: {
             "latency_s": LATENCY_S, "stages_s": {"queue": LATENCY_S, "linger": {}}, "p99_s_each": [0.1, 0.2],
-            "missing_share": 0.0005, "cpu_s_per_frame": 0.007, "frames_per_batch": 1.5,
+            "missing_share": 0.0005, "cpu_s_per_frame": 0.007, "publish_share": 0.05, "frames_per_batch": 1.5,
         }
         for bus in ("sqlite", "kafka")
     },

@@ -25,7 +25,8 @@ def frame(at_s: float, *, lost: bool = False, work: str = "a", took_s: float = 0
 
 
 def child(*frames: FrameMark, dropped: int = 0) -> ChildMarks:
-    samples = [Sample(t, 0.5 * t, 10 * t, {"queue_full": dropped if t >= 12 else 0}) for t in (9, 10, 11, 12, 13)]
+    causes = {False: {"queue_full": 0}, True: {"queue_full": dropped}}
+    samples = [Sample(t, 0.5 * t, 10 * t, causes[t >= 12], 0.05 * t) for t in (9, 10, 11, 12, 13)]
     return ChildMarks(list(frames), samples, [(10.0, 1), (11.0, 3), (13.0, 8)])
 
 
@@ -56,8 +57,9 @@ def test_a_frame_without_faces_has_no_latency() -> None:
 
 
 def test_cpu_seconds_are_those_of_the_window() -> None:
-    samples = [Sample(0.0, 0.0, 0, {}), Sample(1.0, 1.0, 0, {}), Sample(2.0, 3.0, 0, {})]
+    samples = [Sample(0.0, 0.0, 0, {}), Sample(1.0, 1.0, 0, {}, 0.1), Sample(2.0, 3.0, 0, {}, 0.5)]
     assert marks.cpu_s(samples, (0.5, 1.5)) == pytest.approx(1.5)
+    assert marks.publish_s(samples, (0.5, 1.5)) == pytest.approx(0.25)
     with pytest.raises(StreamerError, match="warm up"):
         marks.cpu_s(samples, (-1.0, 1.0))
     with pytest.raises(StreamerError, match="ended, or hung"):
@@ -85,6 +87,8 @@ def test_figures_of_a_window() -> None:
     assert found["latency_s"]["p50"] == pytest.approx(0.05)
     assert (found["frames_per_batch"], found["batch_fill"]) == (2.0, 0.25)
     assert found["cpu"]["children_s"] == pytest.approx(2.0)
+    assert found["cpu"]["publish_s"] == pytest.approx(0.2)
+    assert found["publish_share"] == pytest.approx(0.1)
     assert found["cpu_s_per_frame"] == pytest.approx(2.2 / 37)
     assert found["cores_for_others"] == pytest.approx(0.5)
     assert load.free_cores(found, cores=2) == pytest.approx(1.5)
@@ -155,17 +159,19 @@ def test_latencies_are_medians_over_rounds() -> None:
             "missing_share": p99,
             "frames_per_batch": 1.0,
             "cpu_s_per_frame": 0.005,
+            "publish_share": p99 / 10,
         }
 
     found = latency.medians([held(0.3), held(0.1), held(0.2, stages=False)])
     assert found["latency_s"]["p99"] == found["missing_share"] == 0.2
+    assert found["publish_share"] == pytest.approx(0.02)
     assert found["p99_s_each"] == [0.3, 0.1, 0.2]
     assert found["stages_s"]["queue"]["p99"] == pytest.approx(0.2)
     assert latency.medians([held(0.3, stages=False)])["stages_s"]["queue"] == {}
 
 
 def test_the_parts_of_a_start_add_up() -> None:
-    at_s = dict(zip(startup.MARKS, (100.5, 101.0, 101.4, 101.5), strict=True))
+    at_s = dict(zip(startup.MARKS, (100.2, 100.5, 101.0, 101.4, 101.5), strict=True))
     found = startup.split(100.0, at_s, 101.75)
     assert found["total"] == 1.75
     assert sum(found[part] for part in startup.PARTS) == pytest.approx(1.75)

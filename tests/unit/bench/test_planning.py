@@ -42,7 +42,7 @@ def run_of(costs: Costs, n_streams: int, fps: float, *, dearer: float = 1.0, oth
     analysed = round(seen.analysed_fps * seconds)
     result = SourceResult(stream="a", source="a", state="done", mode="live", analysed=analysed, faces=analysed)
     stages = {
-        "publish": seconds * 2 / 0.1 * costs.flush_s,
+        "publish": seconds * 2 / Config().checkpoint.live_flush_s * costs.flush_s,
         "state": 0.6 * analysed * costs.face_s,
         "encode": 0.4 * analysed * costs.face_s,
     }

@@ -8,7 +8,9 @@ import pytest
 from streamer.bus import sqlite_upkeep
 from streamer.bus.protocol import Outgoing, Topic
 from streamer.bus.sqlite import SqliteBus
+from streamer.bus.topics import topics
 from streamer.clock import FakeClock
+from streamer.config import RetentionSettings, TopicSettings
 
 
 @pytest.fixture
@@ -136,3 +138,28 @@ def test_writers_get_their_turn_while_a_lot_is_dropped(bus: SqliteBus, clock: Fa
     bus._connection.set_trace_callback(None)
     assert values(bus, "log") == []
     assert statements.count("BEGIN IMMEDIATE") >= 5000 // sqlite_upkeep.ROWS_PER_STEP
+
+
+def test_each_topic_keeps_its_records_as_long_as_its_settings_say(tmp_path: Path, clock: FakeClock) -> None:
+    retention = RetentionSettings(observations_s=60.0, archive_windows_s=7200.0, status_s=60.0, deadletter_s=60.0)
+    names = topics(TopicSettings(partitions=1, retention_s=3600.0, retention=retention))
+    bus = SqliteBus(tmp_path / "fleet.db", clock=clock)
+    assert bus.ensure_topics(names.all()) == []
+    by_age = {topic.name for topic in names.all() if "delete" in topic.cleanup}
+    for topic in by_age:
+        send(bus, topic, "old")
+
+    def left() -> set[str]:
+        bus.maintain()
+        return {topic for topic in by_age if values(bus, topic)}
+
+    short = {names.observations.name, names.status.name, names.deadletter.name}
+    assert left() == by_age
+    clock.advance(61)
+    assert left() == by_age - short
+    clock.advance(3600)
+    assert left() == {names.archive_windows.name}
+    later = topics(TopicSettings(partitions=1, retention_s=3600.0))
+    assert set(bus.ensure_topics(later.all())) == short | {names.archive_windows.name}
+    assert left() == set()
+    bus.close()

@@ -16,7 +16,7 @@ from streamer.bus.topics import (
     state_record,
     topics,
 )
-from streamer.config import TopicSettings
+from streamer.config import RetentionSettings, TopicSettings
 from streamer.errors import UsageError
 from streamer.messages import DeadLetter, Observation, RunRecord, Status, TrackEvent, Window, decode
 from tests.golden.records import OBSERVATION, RUN, STATUS, TRACK_LEFT, WINDOW
@@ -72,6 +72,16 @@ def test_names_and_shapes_follow_the_settings() -> None:
     assert (names.observations.cleanup, names.observations.retention_s) == ("delete", 3600.0)
     assert (names.state.cleanup, names.state.retention_s) == ("compact", None)
     assert (names.status.cleanup, names.status.retention_s) == ("delete,compact", 3600.0)
+
+
+def test_each_topic_that_forgets_by_age_may_have_a_time_of_its_own() -> None:
+    own = {name: float(n) for n, name in enumerate(RetentionSettings.__struct_fields__, 1)}
+    names = topics(TopicSettings(retention_s=3600.0, retention=RetentionSettings(**own)))
+    kept = {topic.name.removeprefix("affect."): topic.retention_s for topic in names.all() if topic.retention_s}
+    assert {f"{name.replace('.', '_')}_s": kept_s for name, kept_s in kept.items()} == own
+    assert {topic.name for topic in names.all() if "delete" in topic.cleanup} == {f"affect.{name}" for name in kept}
+    some = topics(TopicSettings(retention_s=3600.0, retention=RetentionSettings(windows_s=86400.0)))
+    assert (some.observations.retention_s, some.windows.retention_s) == (3600.0, 86400.0)
 
 
 @pytest.mark.parametrize("prefix", ["", "two words", "ä", "x" * 200, "a/b"])

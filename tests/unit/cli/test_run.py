@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamer.cli import run as run_module
+from streamer.cli import running
 from streamer.config import Config, ConnectSettings, FrameSettings
 from streamer.errors import SourceMissing
 from streamer.source import Source
@@ -27,7 +27,8 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         return NOTHING
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_module, "run_config", run_config)
+    monkeypatch.setattr(running, "run_config", run_config)
+    monkeypatch.setattr("streamer.worker.children.Children.begin", lambda _: None)
     return found
 
 
@@ -66,10 +67,10 @@ def test_a_page_that_cannot_be_read_stops_none_of_the_others(monkeypatch: pytest
     pages = ("a=https://site.example/list", "b=https://site.example/gone")
     config = Config(sources=tuple(page.replace("=", "=page+") for page in pages))
     monkeypatch.setattr(
-        run_module,
+        running,
         "parse_all",
         lambda texts, mode: [Source(t[0], t.partition("+")[2], "page", "archive") for t in texts],
     )
-    chosen, unusable = run_module._sources(config)
+    chosen, unusable = running._sources(config)
     assert [source.stream for source in chosen] == ["a"]
     assert [(one.stream, one.state, one.cause) for one in unusable] == [("b", "failed", "missing")]

@@ -258,3 +258,15 @@ def test_a_shape_is_compiled_once_however_many_streams_open_at_once() -> None:
     for thread in threads:
         thread.join(20.0)
     assert opened == [(320, 192)]
+
+
+def test_the_networks_of_a_size_are_opened_side_by_side() -> None:
+    both = threading.Barrier(2)
+
+    def open_runner(shape: Shape) -> Runner:
+        both.wait(60)
+        return cast(Runner, shape)
+
+    detector = Detector("centerface", open_runner, DetectSettings(interval_s=0.2, region_px=96))
+    detector.prepare(640, 360)
+    assert dict(detector._runners) == {shape: cast(Runner, shape) for shape in ((320, 192), (96, 96))}

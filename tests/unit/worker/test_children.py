@@ -84,6 +84,37 @@ def test_a_process_that_cannot_be_started_is_a_sentence(
     assert len(children) == 0
 
 
+def test_what_was_begun_is_started_first(children: Children, tmp_path: Path) -> None:
+    with children:
+        children.begin()
+        assert len(children) == 0
+        [process] = children._begun
+        assert children.start(start(0, tmp_path)) == process.pid
+        assert children.start(start(1, tmp_path)) != process.pid
+    assert [event for event in events(children) if isinstance(event, Died) and event.exit_code != 1] == []
+
+
+def test_what_was_begun_in_vain_is_ended(children: Children) -> None:
+    with children:
+        children.begin()
+        [process] = children._begun
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+    assert children._begun == []
+
+
+def test_a_process_that_cannot_be_begun_is_told_of_when_it_is_started(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("streamer.worker.children.subprocess.Popen", refuse)
+    children.begin()
+    with pytest.raises(WorkerNotStarted):
+        children.start(start())
+
+
 def test_waking_makes_an_event(children: Children) -> None:
     children.wake()
     assert children.next_event(0) == Woken()

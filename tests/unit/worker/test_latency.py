@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from streamer.buckets import LATENCY_BUCKETS_S
 from streamer.bus.protocol import Outgoing, Topic
 from streamer.bus.sqlite import SqliteBus, SqliteProducer
-from streamer.metrics import LATENCY_BUCKETS_S
 from streamer.worker.latency import LONGEST_S, Arrival, Latencies
 from streamer.worker.publisher import Batch, Publisher
 

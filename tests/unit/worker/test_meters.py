@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from streamer.buckets import LATENCY_BUCKETS_S
 from streamer.clock import FakeClock
 from streamer.messages import Job, JobStatus, SourceResult
-from streamer.metrics import LATENCY_BUCKETS_S, Metrics
+from streamer.metrics import Metrics
 from streamer.source import Source
 from streamer.worker.link import JobOrder, Opened, StreamTick, Tick
 from streamer.worker.meters import JOBS, Meters

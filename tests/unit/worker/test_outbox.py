@@ -137,14 +137,34 @@ def statuses(batch: Batch) -> dict[str, JobStatus]:
     return {one.job: one for one in decoded}
 
 
+def test_the_first_records_of_archives_are_committed_at_once(rig: Rig) -> None:
+    file = lane("file")
+    rig.add(file, 0)  # a frame without a face is nothing to wait for
+    rig.on_time(after_s=0.5)
+    assert rig.archive() == []
+    rig.add(file)
+    rig.on_time()
+    [batch] = rig.archive()
+    assert batch.done is not None
+    batch.done()
+    assert rig.first == ["first"]
+    rig.add(file)
+    rig.on_time(after_s=0.5)
+    assert len(rig.archive()) == 1
+
+
 def test_a_commit_holds_records_state_progress_and_positions_of_every_archive_that_moved(rig: Rig) -> None:
     a, b, plain = job_lane("a", 3, position=40), job_lane("b", 4, position=50), lane("file")
     rig.outbox.positions({3: 41})
+    rig.add(lane("first"))
+    rig.on_time()
+    rig.publisher.batches.clear()
+    rig.checkpoints.taken.clear()
     for one in (a, b, plain):
         rig.add(one, 2)
     rig.on_time()
     assert rig.archive() == []
-    rig.on_time(after_s=1)
+    rig.on_time(after_s=10)
     [batch] = rig.archive()
     assert [work for work, _ in batch.records].count("job:a") == 2 + 1 + 1
     assert batch.positions == {"job:a": (NAMES.jobs.name, 3, 41), "job:b": (NAMES.jobs.name, 4, 50)}

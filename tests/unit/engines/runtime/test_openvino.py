@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineError
 from engines.runtime import open_runner
+from engines.runtime.background import BACKGROUND
 from engines.runtime.compiled import configuration, core
 from engines.runtime.invariance import random_pictures
 from engines.runtime.openvino import OpenVinoRunner
@@ -61,8 +63,9 @@ def runner(network: Path, tmp_path: Path) -> Iterator[OpenVinoRunner]:
     opened.close()
 
 
-def open_little(network: Path, cache: Path, **changes: Any) -> OpenVinoRunner:
-    opened = open_runner(LoadedModel(spec_of(**changes), network), input_size_wh=SIZE_WH, cache=cache)
+def open_little(network: Path, cache: Path, at_once: bool = True, **changes: Any) -> OpenVinoRunner:
+    model = LoadedModel(spec_of(**changes), network)
+    opened = open_runner(model, input_size_wh=SIZE_WH, cache=cache, at_once=at_once)
     assert isinstance(opened, OpenVinoRunner)
     return opened
 
@@ -105,6 +108,27 @@ def test_what_was_compiled_before_answers_the_same_bits(network: Path, tmp_path:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").glob("*.blob")} == blobs
     assert len(blobs) == 3
     assert np.array_equal(restored.infer({"image": pictures(7)})["sums"], first)
+
+
+def test_what_is_not_wanted_at_once_begins_with_one_row_and_grows(network: Path, tmp_path: Path) -> None:
+    fresh = open_little(network, tmp_path, at_once=False)
+    assert fresh.batches == (1, 2, 4), "the proof needs all of them"
+    expected = fresh.infer({"image": pictures(7)})["sums"].copy()
+    gate = threading.Event()
+    BACKGROUND.do(lambda: assert_true(gate.wait(60)))
+    restored, closed = (open_little(network, tmp_path, at_once=False) for _ in range(2))
+    assert list(restored.batches) == [1]
+    assert np.array_equal(restored.infer({"image": pictures(7)})["sums"], expected)
+    closed.close()
+    gate.set()
+    BACKGROUND.wait()
+    assert list(restored.batches) == [1, 2, 4]
+    assert np.array_equal(restored.infer({"image": pictures(7)})["sums"], expected)
+    assert closed.batches == ()
+
+
+def assert_true(value: bool) -> None:
+    assert value
 
 
 def test_damaged_blobs_and_notes_are_made_again(network: Path, tmp_path: Path) -> None:

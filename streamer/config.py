@@ -246,6 +246,27 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     token_file: str | None = None
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the process shows metrics, streams and whether it is ready over HTTP, and takes no changes: `PORT`, or
+    `HOST:PORT`; nowhere when empty.
+
+    Other than on loopback that takes a token: the text of `token_file`, or the variable STREAMER_METRICS_TOKEN.
+    """
+
+    address: str = ""
+    token_file: str | None = None
+
+
+class TracingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where traces go: a receiver of OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`; nowhere when empty.
+
+    Of the batches of frames `sample_ratio` are traced. Needs the extra `otel`.
+    """
+
+    endpoint: str = ""
+    sample_ratio: float = 0.01
+
+
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where live records wait while the broker is away: a folder (the user's state folder when null), bounded.
 
@@ -279,6 +300,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fleet: FleetSettings = FleetSettings()
     spool: SpoolSettings = SpoolSettings()
     control: ControlSettings = ControlSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 def load(
@@ -341,9 +364,10 @@ def _default_head(tree: dict[str, Any]) -> None:
 
 def _port_alone(tree: dict[str, Any]) -> None:
     """YAML takes a bare port for a number: an address is text, `--control 9180` and `address: 9180` the same."""
-    control = tree.get("control")
-    if isinstance(control, dict) and type(control.get("address")) is int:
-        tree["control"] = control | {"address": str(control["address"])}
+    for name in ("control", "metrics"):
+        section = tree.get(name)
+        if isinstance(section, dict) and type(section.get("address")) is int:
+            tree[name] = section | {"address": str(section["address"])}
 
 
 def _from_text(dotted: str, text: str, variable: str) -> Any:
@@ -482,6 +506,13 @@ def _limits(config: Config) -> tuple[tuple[str, bool, str], ...]:
         ("fleet.job_attempts", config.fleet.job_attempts >= 1, "at least 1"),
         ("fleet.job_retry_s", config.fleet.job_retry_s >= 0, "0 or more"),
         ("control.address", re.fullmatch(f"({LISTEN})?", config.control.address) is not None, "PORT or HOST:PORT"),
+        ("metrics.address", re.fullmatch(f"({LISTEN})?", config.metrics.address) is not None, "PORT or HOST:PORT"),
+        (
+            "tracing.endpoint",
+            re.fullmatch(r"(https?://[^\s/]+(/\S*)?)?", config.tracing.endpoint) is not None,
+            "an address such as http://127.0.0.1:4318/v1/traces, or empty",
+        ),
+        ("tracing.sample_ratio", 0 < config.tracing.sample_ratio <= 1, "more than 0, at most 1"),
         ("spool.max_bytes", config.spool.max_bytes >= 1, "at least 1"),
         ("spool.after_s", config.spool.after_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),
@@ -505,5 +536,6 @@ def _are_networks(texts: tuple[str, ...]) -> bool:
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema."""
     schema = msgspec.json.schema(Config)
-    schema["$defs"]["ControlSettings"]["properties"]["address"]["type"] = ["string", "integer"]  # see `_port_alone`
+    for section in ("ControlSettings", "MetricsSettings"):
+        schema["$defs"][section]["properties"]["address"]["type"] = ["string", "integer"]  # see `_port_alone`
     return schema

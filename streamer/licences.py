@@ -43,12 +43,15 @@ _SAID = {
     "GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.1-or-later",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
     "LicenseRef-NVIDIA-Proprietary": VENDOR,
     "NVIDIA Proprietary Software": VENDOR,
     "Other/Proprietary License": VENDOR,
     "Proprietary": VENDOR,
 }
 _UNSAID = {"cuda-toolkit": VENDOR}
+_READ = {"docutils": "BSD-2-Clause AND PSF-2.0"}
+"""Read in the package itself: of docutils only an editor's mode is under the GPL, which is not in what pip installs."""
 _LONGEST = 160  # more is the text of the licence, not its name
 
 
@@ -58,6 +61,8 @@ def licence_of(package: str) -> str | None:
         about = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return None
+    if package in _READ:
+        return _READ[package]
     stated = [*(about.get_all("License-Expression") or ()), *(about.get_all("License") or ())]
     if stated and len(stated[0]) <= _LONGEST and stated[0].strip():
         return _SAID.get(str(stated[0]).strip(), str(stated[0]).strip())

@@ -27,9 +27,16 @@ _setup = _Setup()
 
 
 def configure(level: Level = "warning", format: Format = "console", **bound: Any) -> None:
-    """Set up logging for this process: called once by whoever owns it. `bound` names go into every event."""
+    """Set up logging for this process: called once by whoever owns it. `bound` names go into every event.
+
+    As JSON, what libraries, warnings and errors that nobody caught have to say are events too: each line is one.
+    """
     _setup.level, _setup.format, _setup.bound = level, format, bound
     _writer.cache_clear()
+    if format == "json":
+        from streamer.log_others import take_in_others
+
+        take_in_others()
 
 
 def debug(event: str, **names: Any) -> None:
@@ -50,6 +57,11 @@ def warning(event: str, **names: Any) -> None:
 def error(event: str, **names: Any) -> None:
     """An event that ended some work."""
     _write("error", event, names)
+
+
+def write(level: Level, event: str, **names: Any) -> None:
+    """An event of a level that is known only when it happens."""
+    _write(level, event, names)
 
 
 def _write(level: Level, event: str, names: dict[str, Any]) -> None:

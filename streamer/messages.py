@@ -105,7 +105,8 @@ class Observation(Envelope, frozen=True, kw_only=True):
     `state` is `cold` until the track's block has filled once, then `warm`; `restored` from a take-over until one
     full block has passed again. `state_age_s` is the media time since the track's state began. `reused` names what was
     not done for this frame because nothing had changed (see the setting `gates`): the search for faces, the inference
-    of this one. It is empty where every frame is worked on.
+    of this one. It is empty where every frame is worked on. `frame` is the frame's place among all that were decoded
+    since the source was opened (`session`), from 0 on; null in records of versions that did not tell it.
     """
 
     track: Track
@@ -127,6 +128,7 @@ class Observation(Envelope, frozen=True, kw_only=True):
     state_age_s: float
     bare: Bare
     reused: tuple[Reused, ...] = ()
+    frame: int | None = None
 
 
 class Window(Envelope, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from engines.runtime import head_precision, open_head, open_runner, precision_of
 from engines.spec import ModelSpec
 from engines.zoo import check_fit, load, load_head
 from streamer.config import Config
+from streamer.counting import STAGE_BUCKETS_S, Counting
 from streamer.errors import ModelError
 from streamer.faces.align import align
 from streamer.faces.budget import largest
@@ -89,20 +90,34 @@ class StreamState:
 
 
 class StageTimes:
-    """CPU seconds of this thread, by stage."""
+    """CPU seconds of this thread by stage, and each pass of a stage by its wall time.
 
-    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+    `watch`, where there is one, is told of each pass: the stage, and when it began and ended on the monotonic clock.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.thread_time, wall: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
+        self._wall = wall
         self.seconds: dict[str, float] = {}
+        self.passes: dict[str, Counting] = {}
+        self.watch: Callable[[str, float, float], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add what happens inside to `name`."""
-        start = self._clock()
+        begun_s, start = self._wall(), self._clock()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - start
+            ended_s = self._wall()
+            if name not in self.passes:
+                self.passes[name] = Counting(STAGE_BUCKETS_S)
+            self.passes[name].observe(ended_s - begun_s)
+            if self.watch is not None:
+                self.watch(name, begun_s, ended_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Frame:
 
     `index` counts the decoded frames of this opening of the source from 0. `segment` rises by one at each pts
     reset, so that (segment, pts) never repeats. `media_time_s` starts at 0 and never goes back.
-    `arrival_s` is the monotonic clock when the packet arrived.
+    `arrival_s` is the monotonic clock when the packet arrived, `decoded_s` when the picture was there (0 where nobody
+    wants to know).
     """
 
     stream: str
@@ -47,6 +48,7 @@ class Frame:
     time_origin: TimeOrigin
     arrival_s: float
     picture: Picture
+    decoded_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

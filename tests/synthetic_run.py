@@ -139,6 +139,7 @@ def _track(
                 state="cold" if k < 16 else "warm",
                 state_age_s=r6(k / FPS),
                 bare=Bare(label=label, probs=r6s(probs[k])),
+                frame=frame,
             )
         )
     return observations
@@ -226,7 +227,7 @@ def _source(stream: str, n_frames: int, tracks: list[list[Observation]]) -> Sour
         source=f"/clips/{stream}",
         state="done",
         mode="archive",
-        session="sha256-of-the-file",
+        session=f"sha256-of-{stream}",
         width=640,
         height=360,
         duration_s=n_frames / FPS,

@@ -123,7 +123,7 @@ class Collector(Generic[Name, Item]):
             name
             for name, lane in self._lanes.items()
             if len(lane.queue) <= lane.capacity // 2
-            or (n_waiting < self._most_frames and len(lane.queue) < lane.capacity)
+            or (n_waiting < self.most_frames and len(lane.queue) < lane.capacity)
         ]
 
     def offer(self, stream: Name, item: Item, now_s: float, born_s: float | None = None) -> Item | None:
@@ -170,7 +170,7 @@ class Collector(Generic[Name, Item]):
             return None
         n_waiting = sum(len(lane.queue) for lane in waiting)
         can_grow = any(not lane.ended and len(lane.queue) < lane.capacity for lane in able)
-        if n_waiting >= self._most_frames or not can_grow:
+        if n_waiting >= self.most_frames or not can_grow:
             return 0.0
         oldest_s = min(lane.queue[0].offered_s for lane in waiting)
         return max(0.0, oldest_s + self._max_wait_s - now_s)
@@ -214,7 +214,7 @@ class Collector(Generic[Name, Item]):
     def _in_turn(self, lanes: dict[Name, _Lane[Item]], apart: bool) -> Iterator[Name]:
         """Whose frame comes next, until a batch is full. The caller takes it before asking on."""
         n_faces = 0
-        for n in range(self._most_frames):
+        for n in range(self.most_frames):
             if n >= self._max_frames and n_faces >= self._archive_frames:
                 return
             able = [name for name, lane in lanes.items() if lane.queue and not (n and apart and lane.crowded)]
@@ -237,7 +237,8 @@ class Collector(Generic[Name, Item]):
             yield chosen
 
     @property
-    def _most_frames(self) -> int:
+    def most_frames(self) -> int:
+        """How many frames a full batch has now."""
         return self._max_frames if self._n_live else self._archive_frames
 
     def _pop(self, lane: _Lane[Item]) -> Item:

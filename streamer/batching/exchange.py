@@ -113,6 +113,12 @@ class Exchange(Generic[Name, Item]):
         with self._changed:
             return self._collector.take_passing(besides, self._clock.monotonic_s())
 
+    @property
+    def most_frames(self) -> int:
+        """How many frames a full batch has now."""
+        with self._changed:
+            return self._collector.most_frames
+
     def late(self) -> Sequence[tuple[Name, Item]]:
         """The frames dropped for being late since this was asked last, to be counted."""
         with self._changed:

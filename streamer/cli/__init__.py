@@ -23,7 +23,7 @@ _COMMANDS = {
     "check": "streamer.cli.check:check",
     "demo": "streamer.cli.demo:demo",
     "doctor": "streamer.cli.doctor:doctor",
-    "export": "streamer.cli.read:export",
+    "export": "streamer.cli.export:export",
     "jobs": "streamer.cli.jobs:jobs",
     "licences": "streamer.cli.models:licences",
     "models": "streamer.cli.models:models",

@@ -42,6 +42,7 @@ def check(config_path: Path | None, schema: bool, as_json: bool) -> None:
     _check_models(config, config_path)
     tree = msgspec.to_builtins(config)
     tree["bus"] = redacted(tree["bus"])
+    tree["tracing"]["endpoint"] = redacted(tree["tracing"]["endpoint"])
     tree["sources"] = [redacted(source) for source in tree["sources"]]
     if as_json:
         click.echo(json.dumps(tree))

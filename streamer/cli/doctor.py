@@ -24,9 +24,10 @@ from engines.runtime.tensorrt_library import tensorrt_library
 from engines.zoo import cache_folder, entry_of, verify
 from streamer import machine
 from streamer.bus.open import open_bus
+from streamer.cli.doctor_at import examine
 from streamer.cli.options import bus_option, config_option, json_option, settings
 from streamer.config import Config
-from streamer.errors import StreamerError, TopicMissing
+from streamer.errors import StreamerError, TopicMissing, UsageError
 from streamer.sources import redacted
 
 Verdict = Literal["ok", "missing", "broken"]
@@ -42,12 +43,45 @@ class Finding:
     needed: bool = True
 
 
-@click.command(epilog="\b\nExamples:\n  streamer doctor\n  streamer doctor --bus kafka://localhost:9092 --json")
+@click.command(
+    epilog="""\b
+Examples:
+  streamer doctor
+  streamer doctor --bus kafka://localhost:9092 --json
+  streamer doctor --at http://127.0.0.1:9180
+"""
+)
 @bus_option
 @config_option
+@click.option(
+    "--at",
+    metavar="URL",
+    help="Look at the run or worker that shows itself at this address (its --metrics or --control) instead.",
+)
+@click.option("--token-file", metavar="FILE", help="With --at: the file with the process' token, where it has one.")
+@click.option(
+    "--for",
+    "for_s",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --at: look twice, so far apart.",
+)
 @json_option
-def doctor(bus: str | None, config_path: Path | None, as_json: bool) -> int:
-    """Say what works on this machine and what to install for the rest; exit code 1 when something needed is missing."""
+def doctor(
+    bus: str | None, config_path: Path | None, at: str | None, token_file: str | None, for_s: float, as_json: bool
+) -> int:
+    """Say what works on this machine and what to install for the rest; exit code 1 when something needed is missing.
+
+    With --at: say what is wrong with a running process; exit code 1 when something is.
+    """
+    if at is not None:
+        if bus is not None or config_path is not None:
+            raise UsageError("--at asks a running process: leave --bus and --config out")
+        return examine(at, token_file, for_s, as_json=as_json)
+    if token_file is not None:
+        raise UsageError("--token-file is for --at")
     config = settings(config_path, bus=bus)
     findings = [
         _guard("machine", _machine),

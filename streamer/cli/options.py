@@ -36,6 +36,27 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
 
 
+def log_format_option(command: Command) -> Command:
+    """`--log-format console|json`."""
+    return click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        default="console",
+        show_default=True,
+        help="How log events are written: for people, or one JSON object a line.",
+    )(command)
+
+
+def metrics_option(command: Command) -> Command:
+    """`--metrics [HOST:]PORT`."""
+    return click.option(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="Show metrics, streams and whether it is ready over HTTP at this address, and take no changes; port 0 has "
+        "the system choose one.  [default: off]",
+    )(command)
+
+
 def folder_for_output(path: Path) -> Path:
     """`path`, made when it is missing. Raises `UsageError` where it cannot be."""
     try:

@@ -12,7 +12,14 @@ import click
 
 from streamer import log
 from streamer.cli.frame_options import frame_options
-from streamer.cli.options import bus_option, config_option, json_option, settings
+from streamer.cli.options import (
+    bus_option,
+    config_option,
+    json_option,
+    log_format_option,
+    metrics_option,
+    settings,
+)
 from streamer.source import redacted
 from streamer.worker.children import Children
 
@@ -64,6 +71,7 @@ Examples:
     help="Show streams and metrics, and take changes, over HTTP at this address of the machine; port 0 has the system "
     "choose one. The run then lasts until it is interrupted.  [default: off]",
 )
+@metrics_option
 @click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
 @click.option("--quiet", is_flag=True, help="No progress display and no summary; errors are told still.")
 @click.option(
@@ -73,6 +81,7 @@ Examples:
     show_default=True,
     help="Which log events go to standard error, with those that are worse.",
 )
+@log_format_option
 @json_option
 def run(
     sources: tuple[str, ...],
@@ -88,12 +97,14 @@ def run(
     keyframes_only: bool | None,
     max_faces: int | None,
     control: str | None,
+    metrics: str | None,
     run_name: str | None,
     report_path: Path | None,
     children: int | None,
     offline: bool,
     quiet: bool,
     log_level: log.Level,
+    log_format: log.Format,
     as_json: bool,
 ) -> int:
     """Watch SOURCEs and publish what their faces express.
@@ -117,6 +128,7 @@ def run(
         frames__keyframes_only=keyframes_only,
         frames__max_faces=max_faces,
         control__address=control,
+        metrics__address=metrics,
     )
     with Children() as processes:
         if config.sources:
@@ -130,6 +142,7 @@ def run(
             offline=offline,
             quiet=quiet or as_json,
             log_level=log_level,
+            log_format=log_format,
             children=processes,
         )
     if as_json:

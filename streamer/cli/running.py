@@ -21,6 +21,7 @@ from streamer.progress import ProgressDisplay, summary, unfinished
 from streamer.sources import Source, expand_pages, parse_all, redacted
 from streamer.worker.children import Children
 from streamer.worker.supervisor import RunOutcome, Supervisor
+from streamer.worker.tracing import check_tracing
 
 
 def run_config(
@@ -31,13 +32,15 @@ def run_config(
     offline: bool = False,
     quiet: bool = False,
     log_level: log.Level = "error",
+    log_format: log.Format = "console",
     children: Children | None = None,
 ) -> RunOutcome:
     """Run the sources of `config` to their end; write the report when asked to."""
     if not config.sources and not config.control.address:
         raise UsageError("name at least one SOURCE, on the command line or under `sources` in the configuration")
-    log.configure(log_level)
+    log.configure(log_level, log_format)
     served = served_at(config)
+    check_tracing(config)
     chosen, unusable = _sources(config)
     if report_path is not None:
         _check_writable(report_path)
@@ -53,11 +56,12 @@ def run_config(
                 run=run_name,
                 show=display.update,
                 say=lambda sentence, wrong: display.say(f"streamer: {sentence}") if wrong or not quiet else None,
-                controlled=served is not None,
+                controlled=bool(config.control.address),
                 log_level=log_level,
+                log_format=log_format,
                 children=children,
             )
-            with serving(served, supervisor.control, lambda url: display.say(f"streamer: control at {url}")):
+            with serving(served, supervisor.control, lambda what, url: display.say(f"streamer: {what} at {url}")):
                 outcome = supervisor.run()
         outcome = replace(outcome, results=(*unusable, *outcome.results))
         if outcome.fatal is not None:

@@ -1,10 +1,10 @@
-"""A process that can be looked at and changed over HTTP, if its settings say so."""
+"""A process that can be looked at, and changed, over HTTP, if its settings say so."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from streamer.config import Config
 from streamer.control.address import ListenAddress, listen_address
@@ -12,21 +12,24 @@ from streamer.control.guard import Guard, guard_for
 from streamer.control.server import ControlServer
 from streamer.control.words import Backend
 
+Served = tuple[ListenAddress, Guard]
 
-def served_at(config: Config) -> tuple[ListenAddress, Guard] | None:
-    """Where, and for whom; None for nowhere. Raises `UsageError` for an address that would be open to everybody."""
-    if not config.control.address:
-        return None
-    address = listen_address(config.control.address)
-    return address, guard_for(address, config.control.token_file, os.environ)
+
+def served_at(config: Config) -> list[Served]:
+    """Where, and for whom. Raises `UsageError` for an address that would be open to everybody."""
+    found: list[Served] = []
+    for section, read_only in ((config.control, False), (config.metrics, True)):
+        if section.address:
+            address = listen_address(section.address)
+            found.append((address, guard_for(address, section.token_file, os.environ, read_only=read_only)))
+    return found
 
 
 @contextmanager
-def serving(served: tuple[ListenAddress, Guard] | None, backend: Backend, say: Callable[[str], None]) -> Iterator[None]:
-    """Inside, `backend` is served, if it is to be; `say` hears at which address."""
-    if served is None:
-        yield
-        return
-    with ControlServer(*served, backend) as server:
-        say(server.address.url)
+def serving(served: Sequence[Served], backend: Backend, say: Callable[[str, str], None]) -> Iterator[None]:
+    """Inside, `backend` is served, if it is to be; `say` hears what (`control` or `metrics`) at which address."""
+    with ExitStack() as stack:
+        for address, guard in served:
+            server = stack.enter_context(ControlServer(address, guard, backend))
+            say("metrics" if guard.read_only else "control", server.address.url)
         yield

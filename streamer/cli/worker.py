@@ -10,20 +10,21 @@ import click
 from streamer import log
 from streamer.bus.open import open_bus
 from streamer.cli.models_needed import ensure_models
-from streamer.cli.options import bus_option, config_option, settings
+from streamer.cli.options import bus_option, config_option, log_format_option, metrics_option, settings
 from streamer.cli.serving import served_at, serving
 from streamer.config import Config
 from streamer.errors import UsageError
 from streamer.source import is_stream_id, redacted
 from streamer.worker.fleet_worker import FleetWorker
 from streamer.worker.spools import Spools
+from streamer.worker.tracing import check_tracing
 
 
 @click.command(
     epilog="""\b
 Examples:
   streamer worker --bus kafka://localhost:9092
-  streamer worker --config worker.yaml --name front-desk --control 9180
+  streamer worker --config worker.yaml --name front-desk --metrics 9180
 """
 )
 @bus_option
@@ -40,6 +41,7 @@ Examples:
     metavar="[HOST:]PORT",
     help="Show streams and metrics, and take changes for the fleet, over HTTP at this address.  [default: off]",
 )
+@metrics_option
 @click.option("--offline", is_flag=True, help="Fetch no models; use what is in the cache.")
 @click.option(
     "--log-level",
@@ -48,7 +50,8 @@ Examples:
     show_default=True,
     help="Which log events go to standard error, with those that are worse.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Log JSON lines instead of text.")
+@log_format_option
+@click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
 def worker(
     bus: str | None,
     config_path: Path | None,
@@ -56,8 +59,10 @@ def worker(
     children: int | None,
     max_streams: int | None,
     control: str | None,
+    metrics: str | None,
     offline: bool,
     log_level: log.Level,
+    log_format: log.Format,
     as_json: bool,
 ) -> int:
     """Take a share of the fleet's streams and jobs until stopped (Ctrl-C or SIGTERM), then hand it over.
@@ -71,10 +76,12 @@ def worker(
         worker__children=children,
         fleet__max_streams=max_streams,
         control__address=control,
+        metrics__address=metrics,
     )
     _check(config)
     served = served_at(config)
-    log_format: log.Format = "json" if as_json else "console"
+    check_tracing(config)
+    log_format = "json" if as_json else log_format
     log.configure(log_level, log_format)
     called = config.fleet.name or platform.node().partition(".")[0] or "worker"
     if not is_stream_id(called):
@@ -88,7 +95,7 @@ def worker(
         log.info("worker.begins", worker=called, bus=redacted(config.bus))
         try:
             one = FleetWorker(config, opened, called, spools, log_level=log_level, log_format=log_format)
-            with serving(served, one.control, lambda url: log.info("control.listens", url=url)):
+            with serving(served, one.control, lambda what, url: log.info("control.listens", what=what, url=url)):
                 one.run()
         finally:
             opened.close()

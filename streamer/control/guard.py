@@ -17,9 +17,10 @@ from streamer.control.address import ListenAddress, is_loopback
 from streamer.errors import UsageError
 
 TOKEN_VARIABLE = "STREAMER_CONTROL_TOKEN"  # noqa: S105 (the name of a variable)
+METRICS_TOKEN_VARIABLE = "STREAMER_METRICS_TOKEN"  # noqa: S105 (the same)
 LEAST_TOKEN_LENGTH = 16
-OPEN_TO_ALL = frozenset(("/healthz",))
-"""What tells nothing that is worth a token: for those who look whether the process lives."""
+OPEN_TO_ALL = frozenset(("/healthz", "/readyz"))
+"""What tells nothing that is worth a token: for those who look whether the process lives and works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rules of one server. Without a token it must listen on loopback."""
+    """The rules of one server. Without a token it must listen on loopback; `read_only`, it follows no changes."""
 
     token: str | None = None
+    read_only: bool = False
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Why this request is not to be followed; None when it is. `headers` ignores the case of names."""
@@ -47,6 +49,8 @@ class Guard:
             return Refusal(403, "wrong_origin", "requests of other pages are not followed.")
         if self.token is not None and path not in OPEN_TO_ALL and not self._knows(headers.get("Authorization", "")):
             return Refusal(401, "no_token", "send the token: Authorization: Bearer TOKEN.")
+        if self.read_only and method in ("PUT", "PATCH", "DELETE"):
+            return Refusal(405, "read_only", "this address only shows: changes are for --control, or for the bus.")
         if method in ("PUT", "PATCH") and _type_of(headers.get("Content-Type", "")) != "application/json":
             return Refusal(415, "not_json", "send JSON, with Content-Type: application/json.")
         return None
@@ -57,22 +61,28 @@ class Guard:
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
 
 
-def guard_for(address: ListenAddress, token_file: str | None, environment: Mapping[str, str]) -> Guard:
-    """The rules for a server at `address`. Raises `UsageError` where it would be open to others without a token."""
-    token = environment.get(TOKEN_VARIABLE)
+def guard_for(
+    address: ListenAddress, token_file: str | None, environment: Mapping[str, str], *, read_only: bool = False
+) -> Guard:
+    """The rules for a server at `address`. Raises `UsageError` where it would be open to others without a token.
+
+    One that only shows has a token of its own: whoever may scrape may not change anything.
+    """
+    variable, section = (METRICS_TOKEN_VARIABLE, "metrics") if read_only else (TOKEN_VARIABLE, "control")
+    token = environment.get(variable)
     if token_file is not None:
         try:
             token = Path(token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"control.token_file {token_file} cannot be read: {error}") from error
+            raise UsageError(f"{section}.token_file {token_file} cannot be read: {error}") from error
     if token is not None and (len(token) < LEAST_TOKEN_LENGTH or not token.isascii() or not token.isprintable()):
-        raise UsageError(f"the control token must be at least {LEAST_TOKEN_LENGTH} printable ASCII characters")
+        raise UsageError(f"the {section} token must be at least {LEAST_TOKEN_LENGTH} printable ASCII characters")
     if token is None and not address.is_loopback:
         raise UsageError(
-            f"{address.host} can be reached by others: set a token ({TOKEN_VARIABLE} or control.token_file), or use "
+            f"{address.host} can be reached by others: set a token ({variable} or {section}.token_file), or use "
             "127.0.0.1"
         )
-    return Guard(token)
+    return Guard(token, read_only)
 
 
 def _host_of(header: str) -> str:

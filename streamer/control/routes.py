@@ -12,7 +12,7 @@ import msgspec
 from streamer import log
 from streamer.control.checks import NotFollowed
 from streamer.control.guard import Guard
-from streamer.control.words import Backend, Busy, Change, Failure, NotChangeable, Unknown, Wish
+from streamer.control.words import Backend, Busy, Change, Failure, NotChangeable, Readiness, Unknown, Wish
 from streamer.errors import BusError, StreamerError, UsageError
 from streamer.source import is_stream_id, redacted
 
@@ -43,7 +43,7 @@ def answer(backend: Backend, guard: Guard, method: str, target: str, headers: Ma
     path = target.partition("?")[0]
     refusal = guard.refusal(method, path, headers)
     if refusal is not None:
-        more = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+        more = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "GET"}}.get(refusal.status, {})
         return failure(refusal.status, refusal.cause, refusal.message, more)
     try:
         return _routed(backend, method, path, headers, body)
@@ -65,6 +65,8 @@ def failure(status: int, cause: str, message: str, headers: dict[str, str] | Non
 def _routed(backend: Backend, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
     if path == "/healthz":
         return _only(method, "GET") or _json(200, backend.health())
+    if path == "/readyz":
+        return _only(method, "GET") or _readiness(backend.readiness())
     if path == "/metrics":
         if (refused := _only(method, "GET")) is not None:
             return refused
@@ -74,7 +76,11 @@ def _routed(backend: Backend, method: str, path: str, headers: Mapping[str, str]
         return _only(method, "GET") or _json(200, {"streams": backend.streams()})
     if path.startswith("/streams/"):
         return _stream(backend, method, unquote(path.removeprefix("/streams/")), body)
-    return failure(404, "no_such_path", "there is nothing here: GET /streams, /metrics or /healthz.")
+    return failure(404, "no_such_path", "there is nothing here: GET /streams, /metrics, /healthz or /readyz.")
+
+
+def _readiness(found: Readiness) -> Answer:
+    return _json(200 if found.ready else 503, found)
 
 
 def _stream(backend: Backend, method: str, name: str, body: bytes) -> Answer:

@@ -38,7 +38,7 @@ class ControlServer:
         except OSError as error:
             raise UsageError(
                 f"cannot listen at {address.host}:{address.port} ({error.strerror or error}): choose another with "
-                "--control or control.address"
+                f"{'--metrics or metrics.address' if guard.read_only else '--control or control.address'}"
             ) from error
         self.address = ListenAddress(address.host, int(self._server.server_address[1]))
         self._thread = threading.Thread(

@@ -76,6 +76,16 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     children: int
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the process does what it is for: its models are warm, and a worker has partitions. Where it does not, a
+    stable word and a sentence that say why.
+    """
+
+    ready: bool
+    cause: str | None = None
+    reason: str | None = None
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request was not followed: a stable word, and a sentence without secrets."""
 
@@ -111,6 +121,9 @@ class Backend(Protocol):
 
     def health(self) -> Health:
         """How the process is."""
+
+    def readiness(self) -> Readiness:
+        """Whether it does its work."""
 
     def streams(self) -> list[StreamShown]:
         """Every stream, by name."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from streamer.export.frames import Answer
 from streamer.messages import Envelope, Observation, TrackEvent, TrackSummary, Window
 from streamer.types import EXPRESSIONS
 
 Kind = Literal["observations", "windows", "tracks"]
 ColumnType = Literal["text", "integer", "real", "truth"]
 Value = str | int | float | bool | None
+Row = tuple[Value, ...]
 
 RECORD_TYPES: dict[Kind, type[Envelope]] = {"observations": Observation, "windows": Window, "tracks": TrackEvent}
 
@@ -29,6 +31,31 @@ class Column:
 def columns(kind: Kind) -> tuple[Column, ...]:
     """The columns of an export of `kind`, in order."""
     return _COLUMNS[kind]
+
+
+def rows(records: Iterable[Envelope], wanted: Sequence[Column]) -> Iterator[Row]:
+    """One row a record."""
+    readers = [column.of for column in wanted]
+    return (tuple([read(record) for read in readers]) for record in records)
+
+
+def frame_rows(stream: str, run: str, answers: Iterable[Answer]) -> Iterator[Row]:
+    """One row of observations a frame; where no face was, one that is `filled` and null in all that nobody saw."""
+    wanted = columns("observations")
+    for answer in answers:
+        if answer.observation is not None:
+            yield tuple([column.of(answer.observation) for column in wanted])
+            continue
+        known: dict[str, Value] = {
+            "stream": stream,
+            "run": run,
+            "label": answer.label,
+            "valence": answer.valence,
+            "arousal": answer.arousal,
+            "frame": answer.frame,
+            "filled": True,
+        }
+        yield tuple([known.get(column.name) for column in wanted])
 
 
 def _field(name: str, type: ColumnType) -> Column:
@@ -102,6 +129,8 @@ def _observation_columns() -> tuple[Column, ...]:
         *_by_expression("bare_p_", lambda o: o.bare.probs),
         *_ORIGIN,
         Column("reused", "text", lambda o: ";".join(o.reused) or None),
+        _field("frame", "integer"),
+        Column("filled", "truth", lambda _: False),
     )
 
 

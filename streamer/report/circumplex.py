@@ -16,7 +16,8 @@ Point = tuple[float, float]
 def circumplex(track: TrackSeries, max_points: int = decimate.MAX_POINTS) -> Figure:
     """Valence against arousal of one track, coloured by time, with the unit circle, the mean and the known limits.
 
-    Observations of low quality are left out, unless there are no others.
+    Observations of low quality are left out, unless there are no others. What the hover text calls customdata,
+    times in words, the page's script makes of `t`, seconds. A moment further than `near_s` from every point has none.
     """
     at = track.trusted[decimate.evenly(track.trusted.size, max_points)]
     mean = [round(float(track.valence[track.trusted].mean()), 4), round(float(track.arousal[track.trusted].mean()), 4)]
@@ -24,7 +25,7 @@ def circumplex(track: TrackSeries, max_points: int = decimate.MAX_POINTS) -> Fig
         "v": rounded(track.valence[at]),
         "a": rounded(track.arousal[at]),
         "t": timescale.scaled(track.t_s[at], 1.0),
-        "clock": [timescale.clock(float(t)) for t in track.t_s[at]],
+        "code": track.labels[at].tolist(),
     }
     data: list[Figure] = []
     if track.va_origin == "derived":
@@ -35,7 +36,7 @@ def circumplex(track: TrackSeries, max_points: int = decimate.MAX_POINTS) -> Fig
             "mode": "markers",
             "x": "@v",
             "y": "@a",
-            "customdata": "@clock",
+            "meta": "points",
             "marker": {"size": 5, "opacity": 0.85, "color": "@t", "colorscale": "$time", "showscale": False},
             "hovertemplate": "%{customdata}<br>valence %{x:.2f}, arousal %{y:.2f}<extra></extra>",
         },
@@ -73,7 +74,9 @@ def circumplex(track: TrackSeries, max_points: int = decimate.MAX_POINTS) -> Fig
         ],
     }
     says = f"Valence against arousal inside the unit circle; mean valence {mean[0]:.2f}, mean arousal {mean[1]:.2f}."
-    return {"columns": columns, "data": data, "layout": layout, "says": says}
+    span_s = float(track.t_s[-1] - track.t_s[0])
+    near_s = round(max(track.gap_s, 2 * span_s / max(1, at.size)), 4)
+    return {"columns": columns, "data": data, "layout": layout, "says": says, "near_s": near_s}
 
 
 def hull() -> list[Point]:
@@ -108,7 +111,7 @@ def _limits() -> list[Figure]:
     ]
 
 
-_BESIDE: dict[str, tuple[str, str]] = {
+BESIDE: dict[str, tuple[str, str]] = {
     "Neutral": ("left", "top"),
     "Angry": ("left", "bottom"),
     "Disgust": ("right", "middle"),
@@ -128,10 +131,10 @@ def _names() -> list[Figure]:
             "text": name,
             "x": x,
             "y": y,
-            "xanchor": _BESIDE[name][0],
-            "yanchor": _BESIDE[name][1],
-            "xshift": aside.get(_BESIDE[name][0], 0),
-            "yshift": aside.get(_BESIDE[name][1], 0),
+            "xanchor": BESIDE[name][0],
+            "yanchor": BESIDE[name][1],
+            "xshift": aside.get(BESIDE[name][0], 0),
+            "yshift": aside.get(BESIDE[name][1], 0),
             "showarrow": False,
             "borderpad": 0,
             "font": {"size": 11, "color": "$muted"},

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 MAX_INTERVALS = 400
 
 Figure = dict[str, Any]
@@ -17,4 +19,5 @@ Figure = dict[str, Any]
 
 def rounded(values: Iterable[float]) -> list[float]:
     """Values to four digits: more cannot be seen."""
-    return [round(float(v), 4) for v in values]
+    numbers: list[float] = np.round(np.fromiter(values, np.float64), 4).tolist()
+    return numbers

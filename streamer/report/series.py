@@ -1,4 +1,4 @@
-"""Observations gathered into one compact series per track: some 70 bytes an observation, whatever the run's length."""
+"""Observations gathered into one compact series per track: some 90 bytes an observation, whatever the run's length."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from streamer.messages import Observation, VaOrigin
 from streamer.types import EXPRESSIONS
 
 UNLABELLED = -1
+_N_NUMBERS = len(EXPRESSIONS) + 3 + 4
 _CODE = {name: code for code, name in enumerate(EXPRESSIONS)}
 
 
@@ -30,8 +31,9 @@ class TrackKey(NamedTuple):
 class TrackSeries:
     """One face over media time, `n` observations in order of time, each once.
 
-    `t_s` (n,) seconds; `probs` (n,7); `valence`, `arousal`, `confidence` (n,); `labels` (n,) indices into EXPRESSIONS
-    or UNLABELLED; `low` (n,) true where the quality was low; `step_s` the usual distance of two observations.
+    `t_s` (n,) seconds; `probs` (n,7); `valence`, `arousal`, `confidence` (n,); `boxes_xywh` (n,4) fractions of the
+    frame; `labels` (n,) indices into EXPRESSIONS or UNLABELLED; `low` (n,) true where the quality was low; `step_s`
+    the usual distance of two observations.
     """
 
     key: TrackKey
@@ -41,6 +43,7 @@ class TrackSeries:
     valence: NDArray[np.float32]
     arousal: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    boxes_xywh: NDArray[np.float32]
     labels: NDArray[np.int8]
     low: NDArray[np.bool_]
     step_s: float
@@ -85,6 +88,7 @@ def gather(observations: Iterable[Observation]) -> dict[TrackKey, TrackSeries]:
         into.t_s.append(o.media_time_s)
         into.numbers.extend(o.probs)
         into.numbers.extend((o.valence, o.arousal, o.confidence))
+        into.numbers.extend(o.box_xywh)
         into.labels.append(UNLABELLED if o.label is None else _CODE.get(o.label, UNLABELLED))
         into.low.append(o.quality == "low")
     return {key: _series(key, columns[key]) for key in sorted(columns)}
@@ -92,7 +96,7 @@ def gather(observations: Iterable[Observation]) -> dict[TrackKey, TrackSeries]:
 
 def _series(key: TrackKey, columns: _Columns) -> TrackSeries:
     t_s, order = np.unique(np.array(columns.t_s, np.float64), return_index=True)
-    numbers = np.array(columns.numbers, np.float32).reshape(-1, len(EXPRESSIONS) + 3)[order]
+    numbers = np.array(columns.numbers, np.float32).reshape(-1, _N_NUMBERS)[order]
     return TrackSeries(
         key=key,
         va_origin=columns.va_origin,
@@ -101,6 +105,7 @@ def _series(key: TrackKey, columns: _Columns) -> TrackSeries:
         valence=numbers[:, 7],
         arousal=numbers[:, 8],
         confidence=numbers[:, 9],
+        boxes_xywh=numbers[:, 10:14],
         labels=np.array(columns.labels, np.int8)[order],
         low=np.array(columns.low, np.bool_)[order],
         step_s=float(np.median(np.diff(t_s))) if t_s.size > 1 else 0.0,

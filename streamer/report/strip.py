@@ -14,12 +14,15 @@ from streamer.types import EXPRESSIONS
 MAX_LANES = 40
 
 
-def presence(tracks: Sequence[TrackSeries], end_s: float) -> Figure:
-    """Who was there when: one lane per track with its labels, at most `MAX_LANES`, the first seen on top."""
+def presence(tracks: Sequence[TrackSeries], end_s: float, max_intervals: int = 4 * MAX_INTERVALS) -> Figure:
+    """Who was there when: one lane per track with its labels, at most `MAX_LANES`, the first seen on top.
+
+    About `max_intervals` bars, over all lanes together.
+    """
     factor, axis = timescale.axis(end_s)
     columns: dict[str, list[Any]] = {}
     lanes = list(enumerate(tracks[:MAX_LANES]))
-    data = strip(columns, lanes, factor, yaxis="y", max_intervals=max(40, 4 * MAX_INTERVALS // max(1, len(lanes))))
+    data = strip(columns, lanes, factor, yaxis="y", max_intervals=max(12, max_intervals // max(1, len(lanes))))
     layout = {
         "barmode": "overlay",
         "bargap": 0.3,
@@ -42,7 +45,19 @@ def presence(tracks: Sequence[TrackSeries], end_s: float) -> Figure:
         },
     }
     says = f"When each of {len(lanes)} tracks was seen, and the expression it showed."
-    return {"columns": columns, "data": data, "layout": layout, "says": says}
+    return {
+        "columns": columns,
+        "data": data,
+        "layout": layout,
+        "says": says,
+        "scale": timescale.scale(factor),
+        "lanes": [track_id(track) for _, track in lanes],
+    }
+
+
+def track_id(track: TrackSeries) -> str:
+    """A track's name inside its source, for the page's script."""
+    return f"{track.key.epoch}-{track.key.number}"
 
 
 def track_name(track: TrackSeries) -> str:
@@ -81,6 +96,7 @@ def strip(
                 "type": "bar",
                 "orientation": "h",
                 "name": name,
+                "meta": code,
                 "base": f"@{key}from",
                 "x": f"@{key}long",
                 "y": f"@{key}lane",
@@ -90,14 +106,9 @@ def strip(
                 "textposition": "inside",
                 "insidetextanchor": "middle",
                 "textangle": 0,
-                "insidetextfont": {"color": _ink(code), "size": 11},
+                "insidetextfont": {"color": "$ink" if code == UNLABELLED else ink_on(name), "size": 11},
                 "customdata": f"@{key}says",
                 "hovertemplate": f"{name}<br>%{{customdata}}<extra></extra>",
             }
         )
     return data
-
-
-def _ink(code: int) -> str:
-    """The colour of writing on a bar."""
-    return "$ink" if code == UNLABELLED else ink_on(EXPRESSIONS[code])

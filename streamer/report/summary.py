@@ -23,7 +23,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class TrackFacts:
-    """One track in numbers. Means leave observations of low quality out, unless there are no others."""
+    """One track in numbers. Means and deviations leave low quality out, unless there is nothing else."""
 
     key: TrackKey
     from_s: float
@@ -34,6 +34,8 @@ class TrackFacts:
     shares: tuple[Share, ...]
     valence: float
     arousal: float
+    valence_sd: float
+    arousal_sd: float
     confidence: float
     va_origin: str
     left_because: str | None
@@ -61,15 +63,17 @@ class SourceFacts:
 
 
 def sources(runs: Sequence[RunRecord], series: Mapping[TrackKey, TrackSeries]) -> list[SourceFacts]:
-    """Every source of the runs in their order, then those only observations tell of."""
+    """Every source of the runs in their order, then those only observations tell of; a stream's runs lie together."""
     results: dict[tuple[str, str], SourceResult | None] = {}
     results.update({(run.run, result.stream): result for run in runs for result in run.sources})
-    for key in series:
+    by_source: dict[tuple[str, str], list[TrackSeries]] = {}
+    for key, track in series.items():
         results.setdefault((key.run, key.stream), None)
+        by_source.setdefault((key.run, key.stream), []).append(track)
+    place = {stream: k for k, (_, stream) in reversed(list(enumerate(results)))}
     found = []
-    for (run_id, stream), result in results.items():
-        tracks = tuple(s for key, s in series.items() if (key.run, key.stream) == (run_id, stream))
-        ordered = tuple(sorted(tracks, key=lambda s: (float(s.t_s[0]), s.key)))
+    for (run_id, stream), result in sorted(results.items(), key=lambda item: place[item[0][1]]):
+        ordered = tuple(sorted(by_source.get((run_id, stream), ()), key=lambda s: (float(s.t_s[0]), s.key)))
         labels = np.concatenate([s.labels for s in ordered]) if ordered else np.zeros(0, np.int8)
         last_s = max((float(s.t_s[-1]) + s.step_s for s in ordered), default=0.0)
         found.append(
@@ -101,6 +105,8 @@ def track_facts(track: TrackSeries, events: Iterable[TrackEvent] = ()) -> TrackF
         shares=_named(parts),
         valence=float(track.valence[good].mean()),
         arousal=float(track.arousal[good].mean()),
+        valence_sd=float(track.valence[good].std()),
+        arousal_sd=float(track.arousal[good].std()),
         confidence=float(track.confidence[good].mean()),
         va_origin=track.va_origin,
         left_because=next((e.cause for e in events if e.event == "left" and e.cause), None),

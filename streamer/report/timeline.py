@@ -24,7 +24,7 @@ def timeline(track: TrackSeries, windows: Sequence[Window] = (), max_points: int
     data = [
         *strip(columns, [(0, track)], factor, yaxis="y", max_intervals=MAX_INTERVALS),
         *_areas(columns, track, factor, max_points),
-        *_bands(columns, windows, factor),
+        *_bands(columns, windows, factor, max_points // 2),
         *_lines(columns, track, factor, max_points),
     ]
     end_s = float(track.t_s[-1]) + track.step_s
@@ -72,7 +72,7 @@ def timeline(track: TrackSeries, windows: Sequence[Window] = (), max_points: int
         f"From {timescale.clock(float(track.t_s[0]))} to {timescale.clock(end_s)} of media time: the label shown, the "
         "probabilities of the seven expressions stacked to 100 %, and valence and arousal between -1 and 1."
     )
-    return {"columns": columns, "data": data, "layout": layout, "says": says}
+    return {"columns": columns, "data": data, "layout": layout, "says": says, "scale": timescale.scale(factor)}
 
 
 def _areas(columns: dict[str, list[Any]], track: TrackSeries, factor: float, max_points: int) -> list[Figure]:
@@ -104,6 +104,7 @@ def _areas(columns: dict[str, list[Any]], track: TrackSeries, factor: float, max
                 "x": "@t",
                 "y": f"@p{code}",
                 "yaxis": "y2",
+                "meta": code,
                 "stackgroup": "probs",
                 "line": {"width": 0.6, "color": "$surface"},
                 "fillcolor": COLOURS[name],
@@ -113,12 +114,12 @@ def _areas(columns: dict[str, list[Any]], track: TrackSeries, factor: float, max
     return data
 
 
-def _bands(columns: dict[str, list[Any]], windows: Sequence[Window], factor: float) -> list[Figure]:
+def _bands(columns: dict[str, list[Any]], windows: Sequence[Window], factor: float, max_windows: int) -> list[Figure]:
     """Least to greatest valence and arousal of each block of observations, as bands behind the lines."""
     if not windows:
         return []
-    if len(windows) > decimate.MAX_POINTS // 2:
-        windows = [windows[k] for k in decimate.evenly(len(windows), decimate.MAX_POINTS // 2)]
+    if len(windows) > max_windows:
+        windows = [windows[k] for k in decimate.evenly(len(windows), max_windows)]
     columns["w"] = timescale.scaled((t for w in windows for t in (w.from_media_time_s, w.to_media_time_s)), factor)
     data: list[Figure] = []
     for name, colour in (("valence", "$valence_band"), ("arousal", "$arousal_band")):
@@ -131,6 +132,7 @@ def _bands(columns: dict[str, list[Any]], windows: Sequence[Window], factor: flo
                     "type": "scatter",
                     "mode": "lines",
                     "name": f"{name} {side}",
+                    "meta": "band",
                     "x": "@w",
                     "y": f"@{key}",
                     "yaxis": "y3",
@@ -149,20 +151,18 @@ def _lines(columns: dict[str, list[Any]], track: TrackSeries, factor: float, max
     data: list[Figure] = []
     for name, values, dash in (("valence", track.valence, "solid"), ("arousal", track.arousal, "4px,3px")):
         at = decimate.extremes(values, max_points)
-        times: list[float | None] = []
-        numbers: list[float | None] = []
-        for before, k in zip([at[0], *at[:-1]], at, strict=True):
-            if holes[before] != holes[k]:
-                times.append(times[-1])
-                numbers.append(None)
-            times.append(timescale.scaled([track.t_s[k]], factor)[0])
-            numbers.append(round(float(values[k]), 4))
+        times: list[float | None] = [*timescale.scaled(track.t_s[at], factor)]
+        numbers: list[float | None] = [*rounded(values[at])]
+        for place in np.flatnonzero(np.diff(holes[at]))[::-1].tolist():
+            times.insert(place + 1, times[place])
+            numbers.insert(place + 1, None)
         columns[f"t_{name}"], columns[name] = times, numbers
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines" if track.n > 1 else "markers",
                 "name": name,
+                "meta": "line",
                 "x": f"@t_{name}",
                 "y": f"@{name}",
                 "yaxis": "y3",

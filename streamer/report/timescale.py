@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 _DAY_S = 86_400.0
 _DATE_ORIGIN_MS = 946_684_800_000.0
 """2000-01-01. Plotly takes a number of four digits on a date axis for a year: no position may be that small."""
@@ -27,16 +29,22 @@ def axis(end_s: float) -> tuple[float, dict[str, Any]]:
     return 1 / 3600, {"ticksuffix": " h", "hoverformat": ".3f"}
 
 
+def scale(factor: float) -> tuple[float, float]:
+    """Origin and factor: where a time in seconds lies on the axis is origin + seconds * factor."""
+    return (_DATE_ORIGIN_MS if factor == 1000 else 0.0), factor
+
+
 def scaled(times_s: Iterable[float], factor: float) -> list[float]:
     """Times as positions on the axis, to a tenth of a millisecond."""
-    origin = _DATE_ORIGIN_MS if factor == 1000 else 0.0
+    origin, _ = scale(factor)
     return [origin + length for length in lengths(times_s, factor)]
 
 
 def lengths(durations_s: Iterable[float], factor: float) -> list[float]:
     """Durations in the axis's unit, to a tenth of a millisecond."""
     digits = 1 if factor == 1000 else 4 if factor == 1 else 7
-    return [round(float(d) * factor, digits) for d in durations_s]
+    numbers: list[float] = np.round(np.fromiter(durations_s, np.float64) * factor, digits).tolist()
+    return numbers
 
 
 def clock(t_s: float) -> str:

@@ -1,4 +1,4 @@
-"""The report on runs that a bus remembers, written to a file."""
+"""The report on runs that a bus remembers, written to a file, and its figures beside it."""
 
 from __future__ import annotations
 
@@ -7,56 +7,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.bus.protocol import Bus
-from streamer.bus.read import ReadCounts, drain, run_records, typed
-from streamer.errors import UsageError
 from streamer.files import replacing
-from streamer.messages import Observation, TrackEvent, Window
-from streamer.report.page import build
+from streamer.report.page import build_from
+from streamer.report.read import read_runs
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """What went into the page: records read, records passed over by cause, and its size."""
+    """What went into the page: records read, records passed over by cause, and its size; the figures beside it."""
 
     path: Path
     runs: tuple[str, ...]
     n_observations: int
     skipped: dict[str, int]
     size_bytes: int
+    figures: tuple[Path, ...] = ()
 
 
-def write_report(bus: Bus, run_ids: Sequence[str], path: Path, prefix: str = "affect") -> WrittenReport:
-    """Write the page about `run_ids` (none: the newest run) to `path`, whole or not at all.
+def write_report(
+    bus: Bus, run_ids: Sequence[str], path: Path, prefix: str = "affect", figures: Path | None = None
+) -> WrittenReport:
+    """Write the page about `run_ids` (none: the newest run) to `path`, whole or not at all; figures into `figures`.
 
-    Raises `UsageError` for a run the bus does not know and for a path that cannot be written.
+    Raises `UsageError` for a run the bus does not know, for a path that cannot be written, and for figures where
+    Matplotlib is not installed.
     """
-    known = run_records(bus, prefix)
-    if not run_ids:
-        if not known:
-            raise UsageError("no run is recorded on this bus; start one with `streamer run SOURCE` first")
-        run_ids = [known[-1].run]
-    wanted = set(run_ids)
-    records = [run for run in known if run.run in wanted]
-    counts = ReadCounts()
-    events_counts = ReadCounts()
+    if figures is not None:
+        from streamer.report.stills import check  # Matplotlib is an extra and takes a second to load
+
+        check(figures)
     with replacing(path) as part:
-        page = build(
-            records,
-            typed(drain(bus, _both(prefix, "observations")), Observation, runs=wanted, counts=counts),
-            typed(drain(bus, _both(prefix, "tracks")), TrackEvent, runs=wanted, counts=events_counts),
-            typed(drain(bus, _both(prefix, "windows")), Window, runs=wanted, counts=events_counts),
-            skipped=counts.skipped,
-        )
-        missing = wanted - {run.run for run in records}
-        if missing and not counts.read:
-            raise UsageError(
-                f"run {', '.join(sorted(missing))} is not on this bus; `streamer tail runs` lists those that are"
-            )
-        data = page.encode("utf-8", "backslashreplace")
-        part.write_bytes(data)
-    return WrittenReport(path, tuple(run_ids), counts.read, dict(counts.skipped), len(data))
+        data = read_runs(bus, run_ids, prefix)
+        page = build_from(data.records, data.series, data.tracks, data.windows, skipped=data.skipped)
+        text = page.encode("utf-8", "backslashreplace")
+        part.write_bytes(text)
+    written: list[Path] = []
+    if figures is not None:
+        from streamer.report.stills import write_figures
 
-
-def _both(prefix: str, kind: str) -> list[str]:
-    """The live topic of a kind and the archive one."""
-    return [f"{prefix}.{kind}", f"{prefix}.archive.{kind}"]
+        written = write_figures(data.records, data.series, figures)
+    return WrittenReport(path, data.run_ids, data.n_observations, data.skipped, len(text), tuple(written))

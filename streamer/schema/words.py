@@ -75,6 +75,7 @@ _MEANINGS = {
     "state_age_s": "seconds of media time since the track's state began",
     "bare": "what the backbone alone said of this frame, before time was taken into account",
     "reused": "what was not done for this frame, nothing having changed: search, inference; empty: all was done",
+    "frame": "the frame's place among all decoded ones of its session, from 0",
     "from_media_time_s": "media time of the first observation",
     "to_media_time_s": "media time of the last observation",
     "n_observations": "how many observations",

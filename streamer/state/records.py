@@ -74,6 +74,7 @@ class Recorder:
         self.seq: dict[str, int] = {}
         self.previous: Previous | None = None
         self.moment: Moment | None = None
+        self._frame: int | None = None
         self._shared: dict[str, Any] = {}
         self._bind()
 
@@ -84,6 +85,7 @@ class Recorder:
 
     def at(self, frame: FrameFaces) -> None:
         """Records speak from this frame until the next."""
+        self._frame = frame.index
         self.stand(
             Moment(
                 self.context.session,
@@ -141,6 +143,7 @@ class Recorder:
             state_age_s=r6(age_s),
             bare=Bare(label=EXPRESSIONS[bare.index(max(bare))], probs=bare_probs),
             reused=seen.reused,
+            frame=self._frame,
         )
 
     def window(self, track: Track, tally: Tally, complete: bool) -> Window:

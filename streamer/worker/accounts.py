@@ -36,7 +36,6 @@ def ticks(lanes: Collection[Lane], now_s: float, latencies: Latencies) -> tuple[
 
 def _tick(lane: Lane, now_s: float, latencies: Latencies) -> StreamTick:
     state, counters = lane.open_state, lane.count()
-    latency, latency_sum_s = latencies.of(lane.work)
     return StreamTick(
         work=lane.work,
         state=lane.watch.state,
@@ -51,8 +50,7 @@ def _tick(lane: Lane, now_s: float, latencies: Latencies) -> StreamTick:
         records=counters.records,
         corrupt_packets=counters.corrupt_packets,
         dropped=dict(counters.dropped),
-        latency=latency,
-        latency_sum_s=latency_sum_s,
+        latency=latencies.of(lane.work),
     )
 
 

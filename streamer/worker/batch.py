@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from streamer.bus.protocol import Outgoing
 from streamer.worker.latency import Arrival
@@ -16,7 +17,8 @@ class Batch:
 
     `arrivals` are the live frames that the records were made of, oldest first.
     Of an archive's batch, `positions` are those to be committed with it, by work, as (topic, partition, next offset),
-    and `follow` are live batches to be published once it is committed.
+    and `follow` are live batches to be published once it is committed. `traces` name the batches of frames that the
+    records were made of, where those are traced (see `streamer.worker.tracing`).
     """
 
     records: list[tuple[str, Outgoing]]
@@ -25,6 +27,7 @@ class Batch:
     positions: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     follow: list[tuple[str, Batch]] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
+    traces: list[Any] = field(default_factory=list)
 
     def discard(self, work: str) -> None:
         """Take everything of that work out, what was to follow it as well."""
@@ -48,3 +51,5 @@ class Delivery:
     replayed: int = 0
     discarded: int = 0
     waiting: int = 0
+    unacknowledged: int = 0
+    lag_s: float = 0.0

@@ -100,6 +100,11 @@ class Children:
             process.kill()
             process.communicate()
 
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process of each child. Any thread may ask."""
+        return {number: child.process.pid for number, child in tuple(self._children.items())}
+
     def start(self, start: Start) -> int:
         """Start child `start.child` and return its process id. Raises `WorkerNotStarted`."""
         process = self._begun.pop() if self._begun else self._spawn()

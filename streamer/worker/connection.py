@@ -10,12 +10,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from streamer import log
 from streamer.batching.exchange import Exchange
 from streamer.clock import Clock
 from streamer.config import Config, ConnectSettings
+from streamer.counting import STAGE_BUCKETS_S, Counting
 from streamer.decode import Decoder, DecoderInfo, open_source
 from streamer.errors import ModelError, SourceBroke, SourceError
 from streamer.source import Source
@@ -56,6 +57,7 @@ class Counts:
     last_arrival_s: float | None = None
     reorder_delay_s: float | None = None
     cpu_s: float = 0.0
+    decoding: Counting = field(default_factory=lambda: Counting(STAGE_BUCKETS_S))
 
 
 class Connection:
@@ -93,6 +95,7 @@ class Connection:
         self._connect = config.connect if connect is None else connect
         self._guarded = guarded
         self._warm = warm
+        self._traced = bool(config.tracing.endpoint)
         self._keyframes_only = False
         self._decoder: Decoder | None = None
         self._go = threading.Event()
@@ -209,12 +212,15 @@ class Connection:
         if not self.intake.counts_on:
             decoder.join_at(self.intake.join_at_s)
         counts = self.counts
+        counts.cpu_s = time.thread_time()
         self._enter("reading")
         try:
             for frame in decoder:
                 counts.corrupt_packets = decoder.counters.corrupt_packets
                 counts.reorder_delay_s = decoder.reorder_delay_s
-                counts.cpu_s = time.thread_time()
+                cpu_s = time.thread_time()
+                counts.decoding.observe(cpu_s - counts.cpu_s)
+                counts.cpu_s = cpu_s
                 taken = self.intake.take(frame)
                 if taken != "known":
                     counts.last_arrival_s = frame.arrival_s
@@ -231,6 +237,8 @@ class Connection:
             counts.cpu_s = time.thread_time()
 
     def _offer(self, frame: Frame) -> None:
+        if self._traced:
+            frame = replace(frame, decoded_s=self._clock.monotonic_s())
         if self.source.mode == "archive":  # waits for room, and nothing is dropped
             self._phase = "offering"
             self.counts.decoded += 1

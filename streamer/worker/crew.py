@@ -18,6 +18,7 @@ from streamer.clock import Clock
 from streamer.config import Config, ModelSettings
 from streamer.errors import BusError, ModelError, StreamerError, WorkerNotStarted
 from streamer.fleet.placement import Assignment, Placement
+from streamer.worker.child_meters import ChildMeters
 from streamer.worker.children import Children, Died, Said
 from streamer.worker.link import (
     Ended,
@@ -63,6 +64,7 @@ class Crew:
         boss: Boss,
         *,
         n_children: int,
+        meters: ChildMeters,
         hands: int = 0,
         live_run: str,
         run: str | None = None,
@@ -88,6 +90,8 @@ class Crew:
             log_format=log_format,
         )
         self._spool_of = spool_of
+        self._meters = meters
+        self._ready: set[int] = set()
         self._orders: dict[str, Order] = {}
         self._groups: dict[ModelSettings, _Group] = {}
         self._group_of: dict[int, _Group] = {}
@@ -105,6 +109,11 @@ class Crew:
     def orders(self) -> dict[str, Order]:
         """What was ordered and is not over, by its name."""
         return self._orders
+
+    @property
+    def n_ready(self) -> int:
+        """How many children have their models open and warm now."""
+        return len(self._ready)
 
     @property
     def unfinished(self) -> int:
@@ -244,6 +253,7 @@ class Crew:
     def _begin(self, group: _Group, number: int) -> None:
         self._group_of[number] = group
         self._heard_s[number] = self._clock.monotonic_s()
+        self._meters.began()
         spool = self._spool_of(number)
         config = msgspec.structs.replace(self._config, models=group.models)
         start = msgspec.structs.replace(
@@ -273,12 +283,15 @@ class Crew:
         match message:
             case Ready():
                 self._start_failures, self.any_ready = 0, True
+                self._ready.add(child)
+                self._meters.ready(child, message)
                 self._boss.ready(message)
             case Opened():
                 if self.child_of(message.work) == child:
                     self._boss.opened(self._orders[message.work], message)
             case Tick():
                 self._waiting[child] = message.waiting
+                self._meters.ticked(child, message)
                 self._boss.ticked(child, message)
             case SourceGone():
                 if self.child_of(message.work) == child:
@@ -301,6 +314,8 @@ class Crew:
         self._boss.ended(order, message)
 
     def _bury(self, event: Died) -> None:
+        self._ready.discard(event.child)
+        self._meters.ended(event.child, event.exit_code)
         self._boss.child_died(event.child)
         group = self._group_of.pop(event.child, None)
         self._waiting.pop(event.child, None)

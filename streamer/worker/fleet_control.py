@@ -14,7 +14,7 @@ from streamer.bus.protocol import Outgoing
 from streamer.bus.topics import key_of, partition_of, topics
 from streamer.config import Config
 from streamer.control.checks import checked
-from streamer.control.words import Busy, Change, Health, StreamShown, Unknown, Wish, changed, defined
+from streamer.control.words import Busy, Change, Health, Readiness, StreamShown, Unknown, Wish, changed, defined
 from streamer.errors import BusError, BusUnavailable
 from streamer.fleet import records
 from streamer.fleet.streams import StreamTable, WantedStream
@@ -45,12 +45,16 @@ class FleetControl:
     table: StreamTable
     view_of: Callable[[str], StreamView | None]
     n_children: Callable[[], int]
+    ready: Callable[[], Readiness]
     run: str
 
     def health(self) -> Health:
         return self.asking.ask(
             lambda: Health(role="worker", run=self.run, streams=len(self.table.all()), children=self.n_children())
         )
+
+    def readiness(self) -> Readiness:
+        return self.asking.ask(self.ready)
 
     def streams(self) -> list[StreamShown]:
         return self.asking.ask(

@@ -17,24 +17,26 @@ from streamer.bus.protocol import Bus, Load
 from streamer.bus.topics import topics
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
+from streamer.control.words import Readiness
 from streamer.errors import BusFull, ModelError, StreamerError
 from streamer.fleet.capacity import Capacity
 from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
-from streamer.metrics import Metrics
 from streamer.worker.asking import Asked, Asking
 from streamer.worker.books import Books
 from streamer.worker.children import Children, Event
 from streamer.worker.crew import Crew
 from streamer.worker.desk import Desk, Done
 from streamer.worker.fleet_control import FleetControl
+from streamer.worker.fleet_meters import FleetMeters
 from streamer.worker.follower import Follower
+from streamer.worker.instruments import Instruments
 from streamer.worker.job_duty import JobDuty
 from streamer.worker.link import Ended, Opened, Ready, SourceGone, Stop, Tick
 from streamer.worker.membership import Assigned, Joined, Lost, Membership, Records, Revoked
-from streamer.worker.meters import Meters
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order
+from streamer.worker.readiness import readiness
 from streamer.worker.signals import signals_to
 from streamer.worker.spools import Spools
 from streamer.worker.stream_duty import StreamDuty
@@ -42,6 +44,7 @@ from streamer.worker.streams import StageTotals, StreamView
 
 STEP_INTERVAL_S = 0.1
 LOOK_INTERVAL_S = 5.0
+METERS_INTERVAL_S = 1.0
 JOBS_ANNOUNCED_S = 30.0
 """Jobs come and go all the time, and each sharing-out makes every child wait for a newer membership."""
 MODEL_FAILURES_ALLOWED = 5
@@ -82,6 +85,10 @@ class FleetWorker:
         self._fatal: StreamerError | None = None
         self._desk = Desk(bus, f"affect-streamer-{self._live_run}", self._children.post)
         self._books = Books(config, self._desk, self._clock, self._live_run)
+        self._instruments = Instruments.of("worker", self._children, self._clock)
+        self._meters = self._instruments.streams
+        self._fleet_meters = FleetMeters(self._instruments.metrics, config.fleet.roles)
+        self._joined = False
         self._crew = Crew(
             config,
             self._children,
@@ -93,6 +100,7 @@ class FleetWorker:
             log_level=log_level,
             log_format=log_format,
             spool_of=spools.path,
+            meters=self._instruments.of_children,
         )
         fleet = config.fleet
         slots = n_children * config.worker.streams_per_child
@@ -106,15 +114,15 @@ class FleetWorker:
             Capacity(fleet.max_streams or slots, fleet.max_fps, fleet.host_streams),
             StartGate(fleet.host_starts, fleet.starts_per_s),
         )
-        self._meters = Meters(Metrics(), self._clock)
         self.control = FleetControl(
             config,
             Asking(self._children.post),
-            self._meters.metrics,
+            self._instruments.metrics,
             self._desk,
             self._streams.table,
             lambda stream: self._views.get(stream),
             lambda: len(self._children),
+            self._readiness,
             self._live_run,
         )
         self._jobs = JobDuty(
@@ -126,6 +134,7 @@ class FleetWorker:
             fleet.job_slots or slots,
             self._commit_positions,
             self._children.tell_all,
+            self._fleet_meters.job_ended,
         )
         self._memberships: dict[str, Membership] = {}
         self._announced: dict[str, Load] = {}
@@ -167,7 +176,7 @@ class FleetWorker:
             self._crew.take_event(LOOK_INTERVAL_S)
         if self._interrupts or self._fatal is not None:
             return
-        for number in self._spools.left_behind():
+        for number in self._spools.left_behind() or [0]:  # one at least, to have its models warm when work comes
             self._crew.start_child(number)
         if "streams" in self._config.fleet.roles:
             self._become(names.streams.name, "streams", self._streams.load(self._name), whole=True)
@@ -177,6 +186,7 @@ class FleetWorker:
             while not self._follower.ready.is_set() and not self._interrupts:
                 self._crew.take_event(STEP_INTERVAL_S)
             self._become(names.jobs.name, "jobs", self._jobs.load(self._name))
+        self._joined = True
         log.info("worker.joined", worker=self._name, run=self._live_run)
 
     def _become(self, topic: str, role: str, load: Load, *, whole: bool = False) -> None:
@@ -195,7 +205,7 @@ class FleetWorker:
         )
 
     def _loop(self) -> None:
-        next_step_s = next_look_s = self._clock.monotonic_s()
+        next_step_s = next_look_s = next_meters_s = self._clock.monotonic_s()
         while not self._interrupts and self._fatal is None:
             now_s = self._clock.monotonic_s()
             if now_s >= next_step_s:
@@ -203,10 +213,27 @@ class FleetWorker:
                 self._jobs.step()
                 self._crew.place_due()
                 next_step_s = now_s + STEP_INTERVAL_S
+            if now_s >= next_meters_s:
+                self._look_at_metrics()
+                next_meters_s = now_s + METERS_INTERVAL_S
             if now_s >= next_look_s:
                 self._look_around()
                 next_look_s = now_s + LOOK_INTERVAL_S
             self._crew.take_event(next_step_s - now_s)
+
+    def _readiness(self) -> Readiness:
+        return readiness(
+            draining=bool(self._interrupts) or self._fatal is not None,
+            n_ready=self._crew.n_ready,
+            joining=not self._joined,
+            without=self._fleet_meters.without,
+            bus_away_s=self._desk.away_s,
+        )
+
+    def _look_at_metrics(self) -> None:
+        self._fleet_meters.look(self._jobs.load(self._name), self._jobs.n_running)
+        ready = self._readiness().ready
+        self._instruments.look(self._crew, self._streams.phases(), ready=ready, bus_away_s=self._desk.away_s)
 
     def _look_around(self) -> None:
         """What is done now and then."""
@@ -241,13 +268,16 @@ class FleetWorker:
             case Records(topic=topic):
                 (self._streams if topic == names.streams.name else self._jobs).take(event)
             case Assigned():
+                self._fleet_meters.moved(self._role_of(event.topic), "assigned", event.partitions)
                 log.info("partitions.assigned", topic=event.topic, partitions=sorted(event.partitions))
                 if event.topic == names.jobs.name:
                     self._jobs.assigned(event)
             case Revoked():
+                self._fleet_meters.moved(self._role_of(event.topic), "revoked", event.partitions)
                 log.info("partitions.revoked", topic=event.topic, partitions=sorted(event.partitions))
                 (self._streams if event.topic == names.streams.name else self._jobs).revoked(event)
             case Lost():
+                self._fleet_meters.moved(self._role_of(event.topic), "lost", event.partitions)
                 log.warning("partitions.lost", topic=event.topic, partitions=sorted(event.partitions))
                 (self._streams if event.topic == names.streams.name else self._jobs).lost(event)
             case Joined():
@@ -255,6 +285,9 @@ class FleetWorker:
                     self._jobs.joined(event.token)
             case _:
                 pass  # somebody wanted the loop to look around
+
+    def _role_of(self, topic: str) -> str:
+        return "streams" if topic == topics(self._config.topics).streams.name else "jobs"
 
     def _commit_positions(self, offsets: dict[int, int]) -> None:
         membership = self._memberships.get(topics(self._config.topics).jobs.name)
@@ -289,7 +322,7 @@ class FleetWorker:
     def ticked(self, child: int, message: Tick) -> None:
         now_s = self._clock.monotonic_s()
         self._stages.tell(child, message.stage_s)
-        self._meters.ticked(child, message)
+        self._meters.ticked(message)
         if message.bus_away_s or message.discarded:
             log.info("bus.behind", child=child, away_s=message.bus_away_s, waiting=message.waiting)
         for tick in message.streams:
@@ -316,7 +349,6 @@ class FleetWorker:
 
     def child_died(self, child: int) -> None:
         self._stages.died(child)
-        self._meters.child_died(child)
         if self._crew.ending:  # no other child takes up what it was to hand over
             for work in self._crew.works_of(child):
                 self._crew.abandon(work)
@@ -364,6 +396,7 @@ class FleetWorker:
         """Leave everything as the next owner is to find it, within one shared deadline; then leave the groups."""
         asked = self._interrupts
         deadline_s = self._clock.monotonic_s() + self._config.worker.drain_timeout_s
+        self._look_at_metrics()
         self._streams.hand_over_all()
         self._jobs.hand_over_all()
         self._crew.ending = True

@@ -24,7 +24,7 @@ from streamer.fleet import records
 from streamer.fleet.admission import admission_of, networks_allowed
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
-from streamer.messages import JOB_OVER, JobStatus
+from streamer.messages import JOB_OVER, JobState, JobStatus
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk
@@ -54,6 +54,8 @@ class JobDuty:
     commit: Callable[[dict[int, int]], None]
     """Remembers offsets for the group."""
     tell_all: Callable[[Positions], None]
+    told: Callable[[JobState], None] = lambda _: None
+    """Is told of each job that ended here, or is tried again."""
     rng: random.Random = field(default_factory=random.Random)
     token: GroupToken | None = None
     stopping: bool = False
@@ -70,7 +72,7 @@ class JobDuty:
 
     def __post_init__(self) -> None:
         self.book = JobBook(admission_of(self.config))
-        self.ends = JobEnds(self.config, self.desk, self.clock, self.book)
+        self.ends = JobEnds(self.config, self.desk, self.clock, self.book, self.told)
         self.arrivals = Arrivals(
             self.config,
             self.desk,
@@ -116,6 +118,11 @@ class JobDuty:
         self._leave(self.arrivals.owned, threading.Event(), "hand_over")
 
     @property
+    def n_running(self) -> int:
+        """How many jobs have a place."""
+        return sum(order.job is not None for order in self.crew.orders.values())
+
+    @property
     def busy(self) -> bool:
         """Whether a child still has a job that is to be let go of, or an end is being written."""
         return self._departures.busy or self.ends.busy
@@ -135,7 +142,7 @@ class JobDuty:
         self.arrivals.read_again()
         for entry in self.book.cancelled():
             self._cancel(entry, now_s)
-        here = sum(order.job is not None for order in self.crew.orders.values())
+        here = self.n_running
         free = self.slots - here - len(self._beginning)
         if free > 0 and self.token is not None and self.clock.monotonic_s() >= self._next_begin_s:
             due = self.book.due(now_s, free + here)
@@ -281,6 +288,7 @@ class JobDuty:
         last = self.book.status(job) or order.job.status
         result = message.result
         if message.job_state in JOB_OVER:
+            self.told(message.job_state)
             self.book.note(over(last, message.job_state, now_s, result.cause, result.message), entry.partition)
             self.book.ended(job)
             if message.job_state == "cancelled":

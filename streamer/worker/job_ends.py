@@ -5,7 +5,7 @@ A position never goes past a job whose end is not on the bus: a worker that dies
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from streamer import log
@@ -17,6 +17,7 @@ from streamer.errors import DeliveryFailed, Fenced, StreamerError
 from streamer.fleet import records
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.retry import JobEnd
+from streamer.messages import JobState
 from streamer.worker.desk import Desk
 
 MOST_AT_ONCE = 200
@@ -37,6 +38,8 @@ class JobEnds:
     desk: Desk
     clock: Clock
     book: JobBook
+    told: Callable[[JobState], None] = lambda _: None
+    """Is told of each end that the bus has."""
     _waiting: list[_Unsaid] = field(default_factory=list)
     _saying: list[_Unsaid] | None = None
     _at_once: int = MOST_AT_ONCE
@@ -80,6 +83,7 @@ class JobEnds:
         said, self._saying, self._at_once = self._saying or [], None, MOST_AT_ONCE
         for one in said:
             self.book.release(one.entry.record)
+            self.told(one.end.status.state)
 
     def _unsaid(self, error: StreamerError) -> None:
         """A newer membership may do; of what the bus refuses, the one that is to blame is found."""

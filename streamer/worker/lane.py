@@ -11,6 +11,7 @@ import msgspec
 from streamer.batching.exchange import Exchange
 from streamer.clock import Clock
 from streamer.config import Config, ConnectSettings
+from streamer.counting import Counted, total
 from streamer.decode import DecoderInfo
 from streamer.errors import (
     AbsurdDimensions,
@@ -83,6 +84,7 @@ class Lane:
     warm: Callable[[tuple[int, int]], None] = lambda _: None
     _before: Counters = field(default_factory=Counters)
     _cpu_s: float = 0.0
+    _decoding: Counted = field(default_factory=Counted)
 
     @staticmethod
     def of(order: Open, config: Config, clock: Clock) -> Lane:
@@ -187,6 +189,15 @@ class Lane:
     def cpu_s(self) -> float:
         """CPU seconds of its decoder threads."""
         return self._cpu_s + (0.0 if self.connection is None else self.connection.counts.cpu_s)
+
+    @property
+    def decoding(self) -> Counted:
+        """Its decoded frames by the CPU time that each took."""
+        return (
+            self._decoding
+            if self.connection is None
+            else total((self._decoding, self.connection.counts.decoding.counted))
+        )
 
     @property
     def last_arrival_s(self) -> float | None:
@@ -320,7 +331,7 @@ class Lane:
     def _fold(self) -> None:
         """Before the next connection counts from 0: keep what the present one counted."""
         if self.connection is not None:
-            counters, self._cpu_s = self.count(), self.cpu_s
+            counters, self._cpu_s, self._decoding = self.count(), self.cpu_s, self.decoding
             self._before = Counters(
                 decoded=counters.decoded, corrupt_packets=counters.corrupt_packets, dropped=dict(counters.dropped)
             )

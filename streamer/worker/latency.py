@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from streamer.buckets import LATENCY_BUCKETS_S
+from streamer.counting import LATENCY_BUCKETS_S, Counted, Counting
 
 LONGEST_S = LATENCY_BUCKETS_S[-2]
 """What takes longer is counted the moment it does: nothing more is to be learnt of it, and nothing piles up."""
@@ -22,12 +21,6 @@ class Arrival:
     at_s: float
 
 
-@dataclass(slots=True)
-class _Counts:
-    buckets: list[int] = field(default_factory=lambda: [0] * len(LATENCY_BUCKETS_S))
-    sum_s: float = 0.0
-
-
 class Latencies:
     """What is under way to the bus, and how long what arrived there took.
 
@@ -39,7 +32,7 @@ class Latencies:
         self._lock = threading.Lock()
         self._under_way: deque[tuple[int, Sequence[Arrival]]] = deque()
         self._n_given = 0
-        self._counts: dict[str, _Counts] = {}
+        self._counts: dict[str, Counting] = {}
 
     @property
     def waiting(self) -> bool:
@@ -65,11 +58,11 @@ class Latencies:
             self._under_way.popleft()
             self._count(arrivals, now_s)
 
-    def of(self, work: str) -> tuple[tuple[int, ...], float]:
-        """The frames of `work` by bucket, and the sum of their latencies in seconds; empty before the first."""
+    def of(self, work: str) -> Counted:
+        """The frames of `work` by their latencies in seconds; empty before the first."""
         with self._lock:
             counts = self._counts.get(work)
-            return ((), 0.0) if counts is None else (tuple(counts.buckets), counts.sum_s)
+            return Counted() if counts is None else counts.counted
 
     def keep(self, works: Collection[str]) -> None:
         """Forget all but these: they are over."""
@@ -79,7 +72,7 @@ class Latencies:
     def _count(self, arrivals: Sequence[Arrival], now_s: float) -> None:
         with self._lock:
             for arrival in arrivals:
-                latency_s = max(0.0, now_s - arrival.at_s)
-                counts = self._counts.setdefault(arrival.work, _Counts())
-                counts.buckets[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
-                counts.sum_s += latency_s
+                counts = self._counts.get(arrival.work)
+                if counts is None:
+                    counts = self._counts[arrival.work] = Counting(LATENCY_BUCKETS_S)
+                counts.observe(max(0.0, now_s - arrival.at_s))

@@ -16,6 +16,7 @@ import msgspec
 
 from streamer.bus.protocol import GroupToken
 from streamer.config import Config
+from streamer.counting import Counted
 from streamer.errors import StreamerError
 from streamer.log import Format, Level
 from streamer.messages import Job, JobState, JobStatus, Mode, SourceResult, SourceState
@@ -188,8 +189,7 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     """How far one stream is. `entries` counts how often its source came to each state.
 
     `latency` counts the analysed frames by the time from the arrival of their packets to the acknowledgement of their
-    records, one number for each of `streamer.buckets.LATENCY_BUCKETS_S` (not cumulative); `latency_sum_s` is their sum.
-    Both start at 0 with the child.
+    records, from the start of the child on.
     """
 
     work: str
@@ -205,16 +205,27 @@ class StreamTick(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     corrupt_packets: int
     dropped: dict[str, int]
-    latency: tuple[int, ...] = ()
-    latency_sum_s: float = 0.0
+    latency: Counted = Counted()
+
+
+class Batches(msgspec.Struct, frozen=True, kw_only=True):
+    """The batches of a child: by the frames in them, by their faces, and by how much of a full batch they were."""
+
+    frames: Counted = Counted()
+    faces: Counted = Counted()
+    fill: Counted = Counted()
 
 
 class Tick(Message, frozen=True, kw_only=True, tag="tick"):
     """From a child, once a second: its streams' counters and the CPU-thread seconds per stage since its start.
 
+    `passes` counts the passes of each stage by their wall time, `batches` the batches. `helpers` are the ids of the
+    processes that work for it.
+
     `hung` readers are stuck in it for good. `published` counts the records that are safely on the bus; `bus_away_s` is
     how long the bus has been away. What waited on the disk meanwhile is counted in `spooled`, `replayed` and
-    `discarded`, and lies there still: `waiting`.
+    `discarded`, and lies there still: `waiting`. `unacknowledged` records are under way, the oldest of them, or of what
+    waits, for `lag_s`.
     """
 
     streams: tuple[StreamTick, ...]
@@ -224,8 +235,13 @@ class Tick(Message, frozen=True, kw_only=True, tag="tick"):
     replayed: int = 0
     discarded: int = 0
     waiting: int = 0
+    unacknowledged: int = 0
+    lag_s: float = 0.0
     hung: int = 0
     stage_s: dict[str, float]
+    passes: dict[str, Counted] = {}
+    batches: Batches = Batches()
+    helpers: tuple[int, ...] = ()
 
 
 class SourceGone(Message, frozen=True, kw_only=True, tag="gone"):

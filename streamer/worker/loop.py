@@ -9,6 +9,7 @@ import os
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streamer import log
 from streamer.batching.collector import CROWD_FACES, LIVE_QUEUE_FRAMES, Collector
@@ -40,13 +41,14 @@ from streamer.worker.link import (
     Spent,
     Start,
     Stop,
-    Tick,
     ToChild,
     Tuning,
 )
 from streamer.worker.outbox import Outbox
 from streamer.worker.publisher import Publisher
+from streamer.worker.reports import Reports
 from streamer.worker.state_reader import StateReader
+from streamer.worker.tracing import tracing_of
 from streamer.worker.watchdog import Watchdog
 
 TICK_INTERVAL_S = 1.0
@@ -65,6 +67,7 @@ class _FirstCommit:
 
 
 _Happening = LaneEvent | _BusFailed | LaneCommitted | _FirstCommit | ToChild
+_Due = tuple[Lane, Frame, Any]  # and the trace of its batch, if any
 
 
 class Loop:
@@ -86,10 +89,9 @@ class Loop:
         )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
-        self._owed: list[tuple[Lane, Frame]] = []  # taken, and looked at elsewhere: the pipeline owes their records
+        self._owed: list[_Due] = []  # taken, and looked at elsewhere: the pipeline owes their records
         self._watchdog = Watchdog(config.connect, self._clock)
         self._done_already: dict[Lane, Resumption] = {}
-        self._decoder_cpu_s = 0.0
         self._next_tick_s = 0.0
         self._leaving = self._draining = False
         self._bus = open_bus(config.bus, settings=config.topics)
@@ -103,9 +105,14 @@ class Loop:
             spool=start.spool,
             settings=config.spool,
         )
+        self._reports = Reports(self._times, self._publisher)
         self._outbox = Outbox(
             self._publisher, self._checkpoints, config, self._times, self._clock, lambda: self.tell(_FirstCommit())
         )
+        self._tracing = tracing_of(config.tracing, start.child)
+        if self._tracing is not None:
+            self._times.watch = self._tracing.passed
+            self._publisher.watch = self._tracing.published
         self._ends = Ends(self._outbox, self._clock, self.tell, self._link.send, self._ended)
 
     def tell(self, happening: _Happening) -> None:
@@ -152,6 +159,8 @@ class Loop:
             self._outbox.on_time(self._lanes.values())
         self._outbox.flush()
         self._publisher.close(self._config.worker.drain_timeout_s)
+        if self._tracing is not None:
+            self._tracing.close()
         self._tick()
         if self._draining:
             self._link.send(Drained())
@@ -184,7 +193,10 @@ class Loop:
         crowd = len(batch) == 1 and batch[0][0].mode == "live" and batch[0][0].open_state.faces_now > CROWD_FACES
         if crowd:
             self._catch_up()
-        due, self._owed = [*self._owed, *batch], []
+        lanes = {lane.work: lane for lane, _ in batch}.values()
+        n_faces = -sum(lane.open_state.counters.faces for lane in lanes)
+        trace = self._tracing.begin([frame for _, frame in batch]) if self._tracing is not None else None
+        due, self._owed = [*self._owed, *((lane, frame, trace) for lane, frame in batch)], []
         results = self._pipeline.step(
             [(lane.open_state, frame) for lane, frame in batch],
             between=(lambda: self._let_pass(taken[0][0])) if crowd and may_wait else None,
@@ -194,11 +206,15 @@ class Loop:
         self._put_out(due[: len(results)], results)
         for connection, _ in taken:
             self._exchange.expect(connection, self._lanes[connection.work].open_state.faces_now)
+        n_faces += sum(lane.open_state.counters.faces for lane in lanes)
+        self._reports.batch(len(batch), n_faces, self._exchange.most_frames)
+        if self._tracing is not None:
+            self._tracing.end(n_faces)
 
-    def _put_out(self, due: Sequence[tuple[Lane, Frame]], results: Sequence[tuple[StreamState, list[Record]]]) -> None:
+    def _put_out(self, due: Sequence[_Due], results: Sequence[tuple[StreamState, list[Record]]]) -> None:
         with self._times.stage("encode"):
-            for (lane, frame), (_, records) in zip(due, results, strict=True):
-                self._outbox.add(lane, records, frame.arrival_s)
+            for (lane, frame, trace), (_, records) in zip(due, results, strict=True):
+                self._outbox.add(lane, records, frame.arrival_s, trace)
 
     def _catch_up(self) -> None:
         """Have the records of all that was taken: before a lane is changed or closed, and when nothing else comes."""
@@ -235,23 +251,9 @@ class Loop:
             self._tick()
 
     def _tick(self) -> None:
-        stages = dict(self._times.seconds)
-        stages["decode"] = self._decoder_cpu_s + sum(lane.cpu_s for lane in self._lanes.values())
-        stages["publish"] = self._publisher.cpu_s
-        delivery = self._publisher.delivery
-        self._link.send(
-            Tick(
-                streams=accounts.ticks(self._lanes.values(), self._clock.monotonic_s(), self._publisher.latencies),
-                published=self._publisher.published,
-                stage_s=stages,
-                bus_away_s=delivery.away_s,
-                spooled=delivery.spooled,
-                replayed=delivery.replayed,
-                discarded=delivery.discarded,
-                waiting=delivery.waiting,
-                hung=self._watchdog.n_hung,
-            )
-        )
+        helpers = () if self._hands is None else tuple(one.pid for one in self._hands.processes)
+        now_s = self._clock.monotonic_s()
+        self._link.send(self._reports.tick(self._lanes.values(), now_s, self._watchdog.n_hung, helpers))
 
     # -- what happens -----------------------------------------------------------------------------------------
 
@@ -413,6 +415,6 @@ class Loop:
             return  # discarded while its last commit was under way
         del self._lanes[lane.work]
         self._done_already.pop(lane, None)
-        self._decoder_cpu_s += lane.cpu_s
+        self._reports.ended(lane)
         self._tick()
         self._link.send(ended)

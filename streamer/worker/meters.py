@@ -1,4 +1,5 @@
-"""What children tell, as metrics that only ever rise: children die, and what they counted goes back to a checkpoint."""
+"""What children tell of streams, as metrics that only ever rise: children die, and what they counted goes back to a
+checkpoint. What they tell of themselves: `child_meters`."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
+from streamer.counting import Counted
 from streamer.messages import SourceResult, SourceState
 from streamer.metrics import Metrics
 from streamer.worker.link import Opened, StreamTick, Tick
@@ -23,8 +25,7 @@ class _Life:
     begun: bool = False
     told: dict[tuple[str, str], int] = field(default_factory=dict)
     entries: dict[str, int] = field(default_factory=dict)
-    latency: tuple[int, ...] = ()
-    latency_sum_s: float = 0.0
+    latency: Counted = field(default_factory=Counted)
 
 
 class Meters:
@@ -32,6 +33,7 @@ class Meters:
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self.metrics = metrics
+        self._of = metrics.streams
         self._clock = clock
         self._lives: dict[str, _Life] = {}
         self._known: set[str] = {JOBS}
@@ -41,10 +43,11 @@ class Meters:
         stream = order.source.stream if order.job is None else JOBS
         self._lives[order.work] = _Life(stream)
         self._known.add(stream)
+        self._of.begin(stream)
         if restarts:
-            self.metrics.restarts.labels(stream).inc()
+            self._of.restarts.labels(stream).inc()
         if order.job is None:
-            self.metrics.enter(stream, "connecting")
+            self._of.enter(stream, "connecting")
 
     def opened(self, order: Order, message: Opened) -> None:
         """Its source is open. What was not taken up from an earlier child was counted from 0."""
@@ -60,11 +63,10 @@ class Meters:
         stream = work if life is None else life.stream
         if stream != JOBS:
             self._known.add(stream)
-            self.metrics.enter(stream, state)
+            self._of.enter(stream, state)
 
-    def ticked(self, child: int, message: Tick) -> None:
+    def ticked(self, message: Tick) -> None:
         """How far the streams of a child are."""
-        self.metrics.hung.labels(str(child)).set(message.hung)
         for tick in message.streams:
             life = self._lives.get(tick.work)
             if life is not None:
@@ -79,12 +81,8 @@ class Meters:
         self.entered(order.work, state or ("failed" if result.state == "failed" else "ended"))
         self._lives.pop(order.work)
         if life.stream != JOBS:
-            self.metrics.frame_age_s.remove_by_labels({"stream": life.stream})
-            self.metrics.reorder_delay_s.remove_by_labels({"stream": life.stream})
-
-    def child_died(self, child: int) -> None:
-        """Whatever was stuck in it is gone."""
-        self.metrics.hung.remove_by_labels({"child": str(child)})
+            for gauge in (self._of.frame_age_s, self._of.reorder_delay_s, self._of.faces_visible):
+                gauge.remove_by_labels({"stream": life.stream})
 
     def forget(self, stream: str) -> None:
         """Nobody wants it any more."""
@@ -100,41 +98,33 @@ class Meters:
         self._count(life, _counters(tick))
         if life.stream == JOBS:
             return
-        self.metrics.enter(life.stream, tick.state)
+        self._of.enter(life.stream, tick.state)
         for state, n in tick.entries.items():
             more = max(0, n - life.entries.get(state, 0))
-            self.metrics.transitions.labels(life.stream, state).inc(more)
+            self._of.transitions.labels(life.stream, state).inc(more)
             if state == "live":
-                self.metrics.reconnects.labels(life.stream).inc(more if life.entries.get(state) else max(0, more - 1))
+                self._of.reconnects.labels(life.stream).inc(more if life.entries.get(state) else max(0, more - 1))
         life.entries = dict(tick.entries)
-        self._latency(life, tick)
+        if tick.latency.counts:
+            self._of.latency.add(tick.latency.since(life.latency), life.stream)
+        life.latency = tick.latency
+        self._of.faces_visible.labels(life.stream).set(tick.faces_now)
         if tick.frame_age_s is not None:
             arrived_s = self._clock.monotonic_s() - tick.frame_age_s
-            self.metrics.frame_age_s.labels(life.stream).set_function(lambda: self._clock.monotonic_s() - arrived_s)
+            self._of.frame_age_s.labels(life.stream).set_function(lambda: self._clock.monotonic_s() - arrived_s)
         if tick.reorder_delay_s is not None:
-            self.metrics.reorder_delay_s.labels(life.stream).set(tick.reorder_delay_s)
+            self._of.reorder_delay_s.labels(life.stream).set(tick.reorder_delay_s)
 
     def _count(self, life: _Life, now: Mapping[tuple[str, str], int]) -> None:
         """Add what came since it was last told of. Where a child goes on from, it may have counted less."""
-        metrics = self.metrics
         for key, n in now.items():
             more = max(0, n - life.told.get(key, 0)) if life.begun else 0
             name, cause = key
             if name == "dropped":
-                metrics.dropped.labels(life.stream, cause).inc(more)
+                self._of.drop(life.stream, cause, more)
             else:
-                getattr(metrics, name).labels(life.stream).inc(more)
+                getattr(self._of, name).labels(life.stream).inc(more)
         life.told, life.begun = dict(now), True
-
-    def _latency(self, life: _Life, tick: StreamTick) -> None:
-        before, before_s = life.latency, life.latency_sum_s
-        if sum(tick.latency) < sum(before):  # counted from 0 again
-            before, before_s = (), 0.0
-        if tick.latency:
-            old = before or (0,) * len(tick.latency)
-            more = [max(0, now - then) for now, then in zip(tick.latency, old, strict=True)]
-            self.metrics.latency.add(life.stream, more, max(0.0, tick.latency_sum_s - before_s))
-        life.latency, life.latency_sum_s = tick.latency, tick.latency_sum_s
 
 
 def _counters(of: StreamTick | SourceResult) -> dict[tuple[str, str], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from streamer import log
 from streamer.bus.checks import record_bytes
@@ -32,6 +33,7 @@ class _Unpublished:
     lanes: dict[Lane, None] = field(default_factory=dict)
     follow: list[tuple[str, Batch]] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
+    traces: list[Any] = field(default_factory=list)
     since_s: float | None = None
     urgent: bool = False
 
@@ -80,19 +82,28 @@ class Outbox:
 
     # -- what is to be published ------------------------------------------------------------------------------
 
-    def add(self, lane: Lane, records: Sequence[Record], arrival_s: float | None = None) -> None:
+    def add(
+        self, lane: Lane, records: Sequence[Record], arrival_s: float | None = None, trace: Any | None = None
+    ) -> None:
         """Take a frame's records, which may be none: an archive's position has moved all the same.
 
         `arrival_s` is when the frame arrived, on the monotonic clock: how long a live one takes is counted from there.
+        `trace` names the batch that it was in, where that is traced.
         """
         encoded = [outgoing(record, self._topics, lane.mode) for record in records]
         if lane.mode == "archive":
             self._archive.add(lane.work, encoded, self._clock.monotonic_s())
             self._archive.lanes[lane] = None
+            self._trace(self._archive, trace)
         elif encoded:
             self._live.add(lane.work, encoded, self._clock.monotonic_s())
             if arrival_s is not None:
                 self._live.arrivals.append(Arrival(lane.work, arrival_s))
+            self._trace(self._live, trace)
+
+    def _trace(self, waiting: _Unpublished, trace: Any | None) -> None:
+        if trace is not None and trace not in waiting.traces[-1:]:
+            waiting.traces.append(trace)
 
     def tell(self, status: Status) -> None:
         """Take a status record. It leaves with the live records, whatever mode its stream is in."""
@@ -225,7 +236,7 @@ class Outbox:
                     moved.records.append((lane.work, progress_record(status, job, self._topics)))
                     offset = max(job.position, self._positions.get(job.partition, 0))
                     positions[lane.work] = (jobs, job.partition, offset)
-        self._publisher.publish(Batch(moved.records, True, first, positions, moved.follow))
+        self._publisher.publish(Batch(moved.records, True, first, positions, moved.follow, traces=moved.traces))
 
     def _take_snapshots(self, lanes: Sequence[Lane], now_s: float) -> None:
         """The state of the live streams whose turn it is; none while the bus is away: nobody could keep it."""
@@ -252,7 +263,9 @@ class Outbox:
 
     def _send(self, done: Callable[[], None] | None) -> None:
         moved, self._live = self._live, _Unpublished()
-        self._publisher.publish(Batch(moved.records, transactional=False, done=done, arrivals=moved.arrivals))
+        self._publisher.publish(
+            Batch(moved.records, transactional=False, done=done, arrivals=moved.arrivals, traces=moved.traces)
+        )
 
 
 def _has_dead(lane: Lane) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from streamer import log
 from streamer.backoff import Backoff
@@ -20,6 +20,7 @@ from streamer.bus.protocol import Bus, GroupToken, Position, Producer
 from streamer.bus.spool import Spool
 from streamer.bus.spool_producer import Retractable, SpooledProducer
 from streamer.config import SpoolSettings
+from streamer.counting import STAGE_BUCKETS_S, Counted, Counting, total
 from streamer.errors import BusError, BusUnavailable, DeliveryFailed, Fenced, TopicMissing
 from streamer.worker.batch import Batch as Batch
 from streamer.worker.batch import Delivery as Delivery
@@ -34,6 +35,14 @@ _ACKNOWLEDGED_S = 0.005
 """While records are under way, so often is asked whether they have arrived: latencies are as exact as that."""
 _CLOSE_S = 3.0
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 2.0
+
+
+@runtime_checkable
+class Aging(Protocol):
+    """A producer that tells for how long the oldest record has been under way; others have none under way."""
+
+    def unacknowledged_age_s(self) -> float:
+        """That time; any thread may ask."""
 
 
 class Publisher:
@@ -73,6 +82,9 @@ class Publisher:
         self._deadline_s: float | None = None
         self._error: BusError | None = None
         self._cpu_s = {True: 0.0, False: 0.0}
+        self._passes = {True: Counting(STAGE_BUCKETS_S), False: Counting(STAGE_BUCKETS_S)}
+        self.watch: Callable[[Batch, float, float], None] = lambda *_: None
+        """Is told of each batch that was published, and when that began and ended on the monotonic clock."""
         self._published = {True: 0, False: 0}
         self._archive: Producer | None = None
         self._live: Producer | None = None
@@ -99,6 +111,11 @@ class Publisher:
         return sum(self._cpu_s.values())
 
     @property
+    def passes(self) -> Counted:
+        """The batches that were published, by the time each took."""
+        return total(counting.counted for counting in self._passes.values())
+
+    @property
     def published(self) -> int:
         """Records that are on the bus; the spool's count once they were brought there."""
         live = self._published[False] if self._spooled is None else self._spooled.delivered
@@ -109,11 +126,21 @@ class Publisher:
         """The figures of a tick."""
         since_s = self._archive_away_since_s
         archive_away_s = 0.0 if since_s is None else time.monotonic() - since_s
-        spooled = self._spooled
+        spooled, live = self._spooled, self._live or self._straight
+        unacknowledged = 0 if live is None else live.unacknowledged()
+        age_s = _age_s(live)
         if spooled is None:
-            return Delivery(archive_away_s)
+            return Delivery(archive_away_s, unacknowledged=unacknowledged, lag_s=max(archive_away_s, age_s))
         away_s = max(archive_away_s, spooled.away_s)
-        return Delivery(away_s, spooled.spooled, spooled.replayed, spooled.discarded, spooled.waiting)
+        return Delivery(
+            away_s,
+            spooled.spooled,
+            spooled.replayed,
+            spooled.discarded,
+            spooled.waiting,
+            unacknowledged,
+            max(away_s, age_s),
+        )
 
     @property
     def away(self) -> bool:
@@ -194,8 +221,12 @@ class Publisher:
         publish = self._commit if transactional else self._send
         try:
             while (batch := self._next(transactional)) is not None:
+                begun_s = time.monotonic()
                 self._published[transactional] += publish(batch)
+                ended_s = time.monotonic()
+                self._passes[transactional].observe(ended_s - begun_s)
                 self._cpu_s[transactional] = time.thread_time()
+                self.watch(batch, begun_s, ended_s)
             if not transactional:
                 self._finish()
         except BusError as error:
@@ -372,6 +403,10 @@ class Publisher:
             kept=lambda record: record.topic not in self._never_spooled,
             failed=self._fail,
         )
+
+
+def _age_s(producer: object) -> float:
+    return producer.unacknowledged_age_s() if isinstance(producer, Aging) else 0.0
 
 
 def _position(batch: Batch, token: GroupToken | None) -> Position | None:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from streamer.config import Config
 from streamer.control.checks import NotFollowed, checked
-from streamer.control.words import Change, Health, NotChangeable, StreamShown, Unknown, Wish, changed, defined
+from streamer.control.words import (
+    Change,
+    Health,
+    NotChangeable,
+    Readiness,
+    StreamShown,
+    Unknown,
+    Wish,
+    changed,
+    defined,
+)
 from streamer.messages import StreamDefinition
 from streamer.metrics import Metrics
 from streamer.source import Source
@@ -35,12 +45,16 @@ class RunControl:
     view: Callable[[Source], StreamView]
     settle: Callable[[str], None]
     n_children: Callable[[], int]
+    ready: Callable[[], Readiness]
     run: str
 
     def health(self) -> Health:
         return self.asking.ask(
             lambda: Health(role="run", run=self.run, streams=len(self.views), children=self.n_children())
         )
+
+    def readiness(self) -> Readiness:
+        return self.asking.ask(self.ready)
 
     def streams(self) -> list[StreamShown]:
         return self.asking.ask(self._shown)

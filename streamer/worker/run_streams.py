@@ -16,6 +16,7 @@ from streamer.fleet.starts import PERMANENT, StartGate
 from streamer.fleet.streams import WantedStream, needs_reopening
 from streamer.fleet.submission import address_of
 from streamer.messages import StreamDefinition
+from streamer.metrics.declared import Phase
 from streamer.source import ENDLESS_KINDS, Source
 from streamer.worker.crew import Crew
 from streamer.worker.link import Change, Ended, Opened, Release, SourceGone, StreamTick
@@ -99,6 +100,15 @@ class RunStreams:
         self.sentences.forget(stream)
         del self.streams[stream]
         return not self.crew.release(stream, Release(work=stream, how="close"))
+
+    def phase(self, stream: str) -> Phase:
+        """What is done with a stream, as metrics have it."""
+        one = self.streams.get(stream)
+        if one is None:
+            return "leaving"
+        if one.phase == "idle":
+            return "paused" if one.paused else "waiting"
+        return one.phase
 
     @property
     def unfinished(self) -> bool:

@@ -8,6 +8,7 @@ All of it happens in the supervisor's loop; nothing here waits for the bus.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,6 +104,10 @@ class StreamDuty:
     def busy(self) -> bool:
         """Whether a child still has a stream that is to be let go of."""
         return self._departures.busy
+
+    def phases(self) -> Counter[str]:
+        """How many streams there are, by what is done with them."""
+        return Counter(ward.shown_phase for ward in self._wards.values())
 
     def load(self, name: str) -> Load:
         """What we carry, by partition, and could carry. Partitions without streams are told of too: those of which

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ from streamer.bus.protocol import Bus, Placed
 from streamer.bus.topics import partition_of
 from streamer.clock import Clock, SystemClock
 from streamer.config import Config
+from streamer.control.words import Readiness
 from streamer.errors import BusError, ModelError, StreamerError
 from streamer.fleet.starts import StartGate
 from streamer.machine import n_cores
 from streamer.messages import SourceResult
-from streamer.metrics import Metrics
+from streamer.metrics.declared import Phase
 from streamer.progress import StreamProgress
 from streamer.source import Source
 from streamer.worker.asking import Asked, Asking
@@ -31,10 +33,11 @@ from streamer.worker.children import Children, Event
 from streamer.worker.claims import claim
 from streamer.worker.crew import Crew
 from streamer.worker.desk import AtOnce
+from streamer.worker.instruments import Instruments
 from streamer.worker.link import Drain, Ended, Opened, Ready, SourceGone, Stop, Tick
-from streamer.worker.meters import Meters
 from streamer.worker.notices import Notices
 from streamer.worker.orders import Order
+from streamer.worker.readiness import readiness
 from streamer.worker.run_control import RunControl
 from streamer.worker.run_streams import RunStreams, goes_on, wanted_of
 from streamer.worker.runs import RunBook
@@ -89,6 +92,7 @@ class Supervisor:
         controlled: bool = False,
         clock: Clock | None = None,
         log_level: log.Level = "warning",
+        log_format: log.Format = "console",
         children: Children | None = None,
     ) -> None:
         """The models must be in the cache already."""
@@ -116,6 +120,8 @@ class Supervisor:
         spare = n_processes // n_children - 1
         # Files alone: what is live may not wait for a batch of that length. A GPU is shared by all children already.
         has_hands = not controlled and config.models.device != "cuda" and all(one.mode == "archive" for one in sources)
+        self._instruments = Instruments.of("run", self._children, self._clock)
+        self._meters = self._instruments.streams
         self._crew = Crew(
             config,
             self._children,
@@ -127,6 +133,8 @@ class Supervisor:
             run=run,
             cache=cache,
             log_level=log_level,
+            log_format=log_format,
+            meters=self._instruments.of_children,
         )
         self._live = RunStreams(
             config,
@@ -136,17 +144,16 @@ class Supervisor:
             Sentences(say, self._clock),
             StartGate(config.fleet.host_starts, config.fleet.starts_per_s),
         )
-        self.metrics = Metrics()
-        self._meters = Meters(self.metrics, self._clock)
         self.control = RunControl(
             config,
             Asking(self._children.post),
-            self.metrics,
+            self._instruments.metrics,
             self._live,
             self._streams,
             self._view,
             self._changed,
             lambda: len(self._children),
+            self._readiness,
             self._live_run,
         )
 
@@ -179,6 +186,7 @@ class Supervisor:
             self._crew.place_due()
             now_s = self._clock.monotonic_s()
             if now_s >= next_show_s:
+                self._look_at_metrics()
                 self._show([stream.progress for stream in self._streams.values()])
                 self._crew.end_the_hung()
                 self._notices.send_due()
@@ -197,6 +205,22 @@ class Supervisor:
             self._note(self._streams[name])
         self._show([stream.progress for stream in self._streams.values()])
 
+    def _readiness(self) -> Readiness:
+        draining = bool(self._interrupts) or self._crew.ending or not self._goes_on
+        return readiness(draining=draining, n_ready=self._crew.n_ready)
+
+    def _look_at_metrics(self) -> None:
+        phases: Counter[str] = Counter(map(self._phase, self._streams))
+        self._instruments.look(self._crew, phases, ready=self._readiness().ready)
+
+    def _phase(self, stream: str) -> Phase:
+        view = self._streams[stream]
+        if view.source.mode == "live":
+            return self._live.phase(stream)
+        if view.result.state != "running":
+            return "over"
+        return "waiting" if self._crew.child_of(stream) is None else "running"
+
     @property
     def _goes_on(self) -> bool:
         if self._hopeless:
@@ -210,7 +234,12 @@ class Supervisor:
             self._hopeless = self._live.hopeless()
 
     def _order_all(self) -> None:
-        """Order every source, in the order given; whoever writes a live stream claims it first. Raises `BusError`."""
+        """Order every source, in the order given; whoever writes a live stream claims it first. Raises `BusError`.
+
+        Where there is none yet, one child loads its models meanwhile.
+        """
+        if not self._streams:
+            self._crew.start_child(0)
         for view in self._streams.values():
             if view.source.mode == "live":
                 self._live.want(wanted_of(view.source, self._partition_of), returns=goes_on(view.source))
@@ -253,7 +282,7 @@ class Supervisor:
         self._stages.tell(child, message.stage_s)
         if message.published and self._first_record_s is None:
             self._first_record_s = now_s - self._started_s
-        self._meters.ticked(child, message)
+        self._meters.ticked(message)
         for tick in message.streams:
             if tick.work in self._streams:
                 self._streams[tick.work].ticked(tick, now_s)
@@ -351,6 +380,7 @@ class Supervisor:
         """Let the children commit what was done, within one shared deadline."""
         asked = self._interrupts
         self._crew.ending = True
+        self._look_at_metrics()
         self._children.tell_all(Drain())
         deadline_s = self._clock.monotonic_s() + self._config.worker.drain_timeout_s
         while len(self._children) and self._interrupts == asked and self._fatal is None:

@@ -8,6 +8,7 @@ from typing import Literal
 from streamer.fleet.admission import host_of
 from streamer.fleet.capacity import Demand, rate_of
 from streamer.fleet.streams import WantedStream
+from streamer.metrics.declared import Phase
 from streamer.worker.link import StreamTick
 
 REMEASURE_S = 2.0
@@ -35,6 +36,15 @@ class Ward:
         definition = self.wanted.definition
         rate_fps = rate_of(definition.sample_fps, self.fps)
         return Demand(definition.stream, rate_fps, definition.priority, host_of(self.wanted.source))
+
+    @property
+    def shown_phase(self) -> Phase:
+        """What is done with it, as metrics have it."""
+        if self.over:
+            return "over"
+        if self.phase in ("running", "leaving"):
+            return "running" if self.phase == "running" else "leaving"
+        return "paused" if self.wanted.definition.paused else "waiting"
 
     def begins(self, now_s: float) -> None:
         """A child is given it."""

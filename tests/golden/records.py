@@ -78,6 +78,7 @@ LOW_QUALITY = msgspec.structs.replace(
     capture_time_s=None,
     time_origin="none",
     reused=("search", "inference"),
+    frame=33,
 )
 WINDOW = Window(
     id="11111111111111111111111111111111",

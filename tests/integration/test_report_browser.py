@@ -131,7 +131,8 @@ def test_figures_follow_a_change_of_theme(chrome: Chrome, tmp_path: Path) -> Non
     page = write_page(tmp_path, make_run(n_frames=100))
     grid = "return getComputedStyle(document.querySelector('.plot.circumplex .shapelayer path')).stroke"
     chrome.get(page.as_uri())
-    show_all(chrome)
+    ring = next(plot for plot in show_all(chrome) if plot.get_attribute("data-kind") == "circumplex")
+    chrome.execute_script("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", ring)
     light = chrome.execute_script(grid)
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)

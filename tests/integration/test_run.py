@@ -124,6 +124,16 @@ def test_a_finished_file_is_not_analysed_again(tmp_path: Path) -> None:
     assert len(observations(tmp_path / "affect.db")) == 2 * 72
 
 
+def frames_told(database: Path) -> int:
+    """How many frames the run record tells of; the records' own numbers lie among them, each once."""
+    [record] = runs(database).values()
+    [source] = record.sources
+    told = [one.frame for one in observations(database)]
+    assert told == sorted(set(told), key=told.index)
+    assert all(frame is not None and 0 <= frame < source.decoded for frame in told)
+    return source.decoded
+
+
 def test_a_killed_child_is_replaced_and_nothing_is_lost_or_doubled(
     tmp_path: Path, long_clip: Path, undisturbed: dict[str, dict[str, list[bytes]]]
 ) -> None:
@@ -137,6 +147,7 @@ def test_a_killed_child_is_replaced_and_nothing_is_lost_or_doubled(
     assert process.returncode == 0, err
     assert json.loads(out)["sources"][0]["restarts"] >= 1
     assert result_bytes(database) == undisturbed
+    assert frames_told(database) == N_FRAMES
 
 
 def test_an_interrupted_run_keeps_what_was_done_and_goes_on_later(
@@ -153,6 +164,7 @@ def test_an_interrupted_run_keeps_what_was_done_and_goes_on_later(
     assert [record.state for record in runs(database).values()] == ["interrupted"]
     assert streamer("run", long_clip, "--quiet", cwd=tmp_path).returncode == 0
     assert result_bytes(database) == undisturbed
+    assert frames_told(database) == N_FRAMES
 
 
 @needs_clips

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 from streamer.bus.open import open_bus
 from streamer.bus.protocol import Bus, Incoming, Outgoing
 from streamer.bus.topics import outgoing, topics
-from streamer.client import AffectConsumer, Gap, topic_names
+from streamer.client import AffectConsumer, Gap, to_arrow, to_pandas, topic_names
 from streamer.config import TopicSettings
 from streamer.errors import BusUnavailable, TopicMissing, UndecodableRecord, UsageError
 from streamer.messages import Job, JobCancel, JobStatus, Observation, RunRecord, Status, StreamDefinition, encode
 from streamer.types import Mode
 from tests.golden.records import OBSERVATION, RUN, STATUS, TRACK_LEFT, WINDOW
+from tests.synthetic_run import SyntheticRun, make_run
 
 SETTINGS = TopicSettings(partitions=4)
 
@@ -290,3 +292,75 @@ def test_names_of_another_prefix() -> None:
     assert topic_names("jobs.status", "fleet2") == ("fleet2.jobs.status",)
     with pytest.raises(UsageError, match=r"fleet2\.observations"):
         topic_names("affect.observations", "fleet2")
+
+
+def recorded(bus: Bus) -> SyntheticRun:
+    run = make_run(("film", "tape"), "job", 80)
+    producer = bus.producer()
+    for records in (run.observations, run.windows, run.tracks):
+        producer.send([outgoing(record, SETTINGS, "archive") for record in records])
+    producer.send([outgoing(run.run, SETTINGS)])
+    producer.close()
+    return run
+
+
+def test_tables_hold_the_records_numbers(bus: Bus, url: str) -> None:
+    run = recorded(bus)
+    expected = sorted(run.observations, key=lambda o: o.stream)
+    table = to_arrow(url)
+    assert table.column("id").to_pylist() == [o.id for o in expected]
+    assert table.column("valence").to_pylist() == [o.valence for o in expected]
+    frame = to_pandas(url)
+    assert list(frame.columns) == table.column_names
+    assert frame["id"].tolist() == [o.id for o in expected]
+    assert frame["p_happy"].tolist() == [o.probs[4] for o in expected]
+    assert frame["frame"].tolist() == [o.frame for o in expected]
+    assert [
+        None if missing else label for label, missing in zip(frame["label"], frame["label"].isna(), strict=True)
+    ] == [o.label for o in expected]
+    assert (str(frame["frame"].dtype), str(frame["filled"].dtype), str(frame["valence"].dtype)) == (
+        "Int64",
+        "boolean",
+        "float64",
+    )
+    assert len(to_pandas(url, "windows")) == len(run.windows)
+    events = to_pandas(url, "tracks")
+    assert events["n_observations"].isna().tolist() == [
+        e.summary is None for e in sorted(run.tracks, key=lambda e: e.stream)
+    ]
+
+
+def test_tables_of_a_part_and_of_every_frame(bus: Bus, url: str) -> None:
+    run = recorded(bus)
+    two = to_pandas(url, streams={"film"}, track=2)
+    assert two["id"].tolist() == [o.id for o in run.observations if o.stream == "film" and o.track.number == 2]
+    every = to_pandas(url, fill=True)
+    assert every.groupby("stream")["frame"].agg(list).tolist() == [list(range(80))] * 2
+    assert every["filled"].sum() == every["id"].isna().sum() > 0
+    assert every["valence"].notna().all()
+    assert to_arrow(url, streams={"film"}, runs={"job"}, fill=True).num_rows == 80
+
+
+def test_tables_of_nothing_and_of_what_is_not_there(bus: Bus, url: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run is recorded on this bus"):
+        to_pandas(url)
+    producer = bus.producer()
+    producer.send([outgoing(make_run(("film", "tape"), "job", 80).run, SETTINGS)])
+    producer.close()
+    assert len(to_pandas(url)) == 0
+    assert "valence" in to_pandas(url).columns
+    with pytest.raises(UsageError, match="stream nobody is not on this bus"):
+        to_arrow(url, streams={"nobody"})
+    with pytest.raises(UsageError, match="filling is of observations"):
+        to_arrow(url, "tracks", fill=True)
+    with pytest.raises(BusUnavailable, match="there is no bus"):
+        to_pandas(f"sqlite:///{tmp_path}/none.db")
+
+
+@pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
+def test_tables_without_their_packages_say_what_to_install(
+    missing: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UsageError, match=r"pip install 'affect-streamer\[notebook\]'"):
+        to_pandas(url)

@@ -231,9 +231,24 @@ def test_an_address_to_listen_at_may_be_a_bare_port(tmp_path: Path, written: str
     assert (
         load(None, None, {"control.address": address}) == load(None, {"STREAMER_CONTROL__ADDRESS": address}) == config
     )
-    assert json_schema()["$defs"]["ControlSettings"]["properties"]["address"]["type"] == ["string", "integer"]
+    for section in ("ControlSettings", "MetricsSettings"):
+        assert json_schema()["$defs"][section]["properties"]["address"]["type"] == ["string", "integer"]
 
 
 @pytest.mark.parametrize("written", ["-1", "123456", "somewhere", "9180.5", "true", "[9180]"])
 def test_an_address_to_listen_at_that_is_none_is_a_sentence(tmp_path: Path, written: str) -> None:
     assert "control.address" in refused(write(tmp_path, f"control: {{address: {written}}}\n"))
+
+
+def test_metrics_and_traces_go_to_addresses(tmp_path: Path) -> None:
+    config = load(write(tmp_path, "metrics: {address: 9180}\ntracing: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n"))
+    assert config.metrics.address == "9180"
+    assert config.tracing.endpoint == "http://127.0.0.1:4318/v1/traces"
+    assert config.tracing.sample_ratio == 0.01
+    for wrong, key in (
+        ("metrics: {address: nowhere}", "metrics.address"),
+        ("tracing: {endpoint: 'localhost:4317'}", "tracing.endpoint"),
+        ("tracing: {sample_ratio: 0}", "tracing.sample_ratio"),
+        ("tracing: {sample_ratio: 1.5}", "tracing.sample_ratio"),
+    ):
+        assert key in refused(write(tmp_path, wrong + "\n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamer.buckets import LATENCY_BUCKETS_S
+from streamer.counting import LATENCY_BUCKETS_S, Counted
 from streamer.metrics import STATES, Metrics
 
 
@@ -18,10 +18,15 @@ def read(metrics: Metrics, accept: str = "") -> dict[tuple[str, tuple[tuple[str,
     }
 
 
+def one_quick() -> Counted:
+    """One observation in the first bucket."""
+    return Counted((1,) + (0,) * (len(LATENCY_BUCKETS_S) - 1), 0.001)
+
+
 def test_counters_are_told_with_their_stream_and_cause() -> None:
     metrics = Metrics()
-    metrics.decoded.labels("door").inc(5)
-    metrics.dropped.labels("door", "late").inc(2)
+    metrics.streams.decoded.labels("door").inc(5)
+    metrics.streams.dropped.labels("door", "late").inc(2)
     found = read(metrics)
     assert found["streamer_frames_decoded_total", (("stream", "door"),)] == 5
     assert found["streamer_frames_dropped_total", (("cause", "late"), ("stream", "door"))] == 2
@@ -30,8 +35,8 @@ def test_counters_are_told_with_their_stream_and_cause() -> None:
 
 def test_a_source_is_in_one_state() -> None:
     metrics = Metrics()
-    metrics.enter("door", "live")
-    metrics.enter("door", "stalled")
+    metrics.streams.enter("door", "live")
+    metrics.streams.enter("door", "stalled")
     states = {dict(labels)["state"]: value for (name, labels), value in read(metrics).items() if "state" in name}
     assert states == {state: float(state == "stalled") for state in STATES}
 
@@ -40,8 +45,8 @@ def test_latencies_are_cumulative_buckets_of_what_was_added() -> None:
     metrics = Metrics()
     counts = [0] * len(LATENCY_BUCKETS_S)
     counts[0], counts[4], counts[-1] = 3, 2, 1
-    metrics.latency.add("door", counts, 20.5)
-    metrics.latency.add("door", counts, 20.5)
+    metrics.streams.latency.add(Counted(tuple(counts), 20.5), "door")
+    metrics.streams.latency.add(Counted(tuple(counts), 20.5), "door")
     found = read(metrics)
 
     def bucket(bound: str) -> float:
@@ -55,18 +60,18 @@ def test_latencies_are_cumulative_buckets_of_what_was_added() -> None:
 def test_nothing_stays_of_a_stream_that_left() -> None:
     metrics = Metrics()
     for stream in ("door", "lobby"):
-        metrics.decoded.labels(stream).inc()
-        metrics.dropped.labels(stream, "late").inc()
-        metrics.enter(stream, "live")
-        metrics.latency.add(stream, [1], 0.001)
+        metrics.streams.decoded.labels(stream).inc()
+        metrics.streams.dropped.labels(stream, "late").inc()
+        metrics.streams.enter(stream, "live")
+        metrics.streams.latency.add(one_quick(), stream)
     metrics.forget("door")
     streams = {dict(labels).get("stream") for _, labels in read(metrics)}
-    assert streams == {"lobby"}
+    assert streams == {"lobby", None}
 
 
 def test_both_text_formats_are_spoken() -> None:
     metrics = Metrics()
-    metrics.latency.add("door", [1], 0.001)
+    metrics.streams.latency.add(one_quick(), "door")
     assert metrics.exposition("text/plain")[1].startswith("text/plain")
     text, kind = metrics.exposition("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
@@ -75,5 +80,5 @@ def test_both_text_formats_are_spoken() -> None:
 
 def test_two_registries_know_nothing_of_each_other() -> None:
     one, other = Metrics(), Metrics()
-    one.decoded.labels("door").inc()
+    one.streams.decoded.labels("door").inc()
     assert ("streamer_frames_decoded_total", (("stream", "door"),)) not in read(other)

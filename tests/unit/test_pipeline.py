@@ -11,6 +11,7 @@ import pytest
 
 from engines.errors import EngineError
 from streamer.config import Config, DetectSettings, GateSettings
+from streamer.counting import STAGE_BUCKETS_S
 from streamer.errors import ModelError
 from streamer.faces.chains import Chain
 from streamer.faces.detect import Detected
@@ -142,6 +143,21 @@ def test_stage_times_add_up_by_stage_and_survive_a_failure() -> None:
     with times.stage("detect"):
         pass
     assert times.seconds == {"detect": 6.0, "embed": 2.0}
+
+
+def test_each_pass_of_a_stage_is_counted_by_its_wall_time_and_told() -> None:
+    wall = iter([1.0, 1.02, 5.0, 5.3])
+    times = StageTimes(wall=lambda: next(wall))
+    told: list[tuple[str, float, float]] = []
+    times.watch = lambda *what: told.append(what)
+    for _ in range(2):
+        with times.stage("embed"):
+            pass
+    counted = times.passes["embed"].counted
+    assert counted.n == 2
+    assert counted.sum == pytest.approx(0.32)
+    assert [counted.counts[STAGE_BUCKETS_S.index(bound)] for bound in (0.025, 0.5)] == [1, 1]
+    assert told == [("embed", 1.0, 1.02), ("embed", 5.0, 5.3)]
 
 
 def test_every_stage_of_a_step_is_timed() -> None:

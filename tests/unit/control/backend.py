@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streamer.control.words import Change, Health, StreamShown, Unknown, Wish
+from streamer.control.words import Change, Health, Readiness, StreamShown, Unknown, Wish
 from streamer.metrics import Metrics
 
 
@@ -16,12 +16,17 @@ class Remembering:
     metrics: Metrics = field(default_factory=Metrics)
     wishes: dict[str, Wish] = field(default_factory=dict)
     changes: list[tuple[str, Change]] = field(default_factory=list)
+    ready: Readiness = field(default_factory=lambda: Readiness(ready=True))
     error: Exception | None = None
     hold: Callable[[], object] = lambda: None
 
     def health(self) -> Health:
         self._look()
         return Health(role="run", run="r", streams=len(self.wishes), children=1)
+
+    def readiness(self) -> Readiness:
+        self._look()
+        return self.ready
 
     def streams(self) -> list[StreamShown]:
         self._look()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamer.control.address import ListenAddress, is_loopback, listen_address
-from streamer.control.guard import TOKEN_VARIABLE, Guard, guard_for
+from streamer.control.guard import METRICS_TOKEN_VARIABLE, TOKEN_VARIABLE, Guard, guard_for
 from streamer.errors import UsageError
 
 HOST = {"Host": "127.0.0.1:9180"}
@@ -96,6 +96,8 @@ def test_without_a_token_requests_come_from_this_machine_and_from_no_other_page(
         ("Bearer", "/metrics", 401),
         ("Bearer \udcff", "/streams", 401),
         (None, "/healthz", None),
+        (None, "/readyz", None),
+        (None, "/metrics", 401),
     ],
 )
 def test_with_a_token_it_is_asked_for(authorization: str | None, path: str, status: int | None) -> None:
@@ -128,3 +130,12 @@ def test_nothing_is_open_to_others_without_a_good_token(
 ) -> None:
     with pytest.raises(UsageError, match=told):
         guard_for(ListenAddress("0.0.0.0", 1), token_file, environment)
+
+
+def test_what_only_shows_has_a_token_of_its_own() -> None:
+    others = ListenAddress("0.0.0.0", 1)
+    with pytest.raises(UsageError, match=f"{METRICS_TOKEN_VARIABLE} or metrics.token_file"):
+        guard_for(others, None, {TOKEN_VARIABLE: TOKEN}, read_only=True)
+    assert guard_for(others, None, {METRICS_TOKEN_VARIABLE: TOKEN}, read_only=True) == Guard(TOKEN, read_only=True)
+    with pytest.raises(UsageError, match="control"):
+        guard_for(others, None, {METRICS_TOKEN_VARIABLE: TOKEN})

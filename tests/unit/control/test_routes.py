@@ -10,7 +10,7 @@ import pytest
 from streamer.control.checks import NotFollowed
 from streamer.control.guard import Guard
 from streamer.control.routes import Answer, answer
-from streamer.control.words import Busy, Change, NotChangeable, StreamShown, Wish, changed, defined
+from streamer.control.words import Busy, Change, NotChangeable, Readiness, StreamShown, Wish, changed, defined
 from streamer.errors import BusUnavailable
 from streamer.messages import StreamDefinition
 from tests.unit.control.backend import Remembering
@@ -106,7 +106,7 @@ def test_failures_have_a_status_and_no_secret(
 
 
 def test_metrics_come_in_the_format_that_is_asked_for(backend: Remembering) -> None:
-    backend.metrics.decoded.labels("door").inc(3)
+    backend.metrics.streams.decoded.labels("door").inc(3)
     backend.error = Busy("the loop is busy")  # metrics do not wait for it
     found = ask(backend, "GET", "/metrics")
     assert found.content_type.startswith("text/plain")
@@ -120,6 +120,29 @@ def test_health_is_an_answer_of_the_loop(backend: Remembering) -> None:
     assert said(ask(backend, "GET", "/healthz"))["status"] == "ok"
     backend.error = Busy("it did not answer.")
     assert ask(backend, "GET", "/healthz").status == 503
+
+
+def test_readiness_is_a_status_and_a_reason(backend: Remembering) -> None:
+    found = ask(backend, "GET", "/readyz")
+    assert (found.status, said(found)["ready"]) == (200, True)
+    backend.ready = Readiness(ready=False, cause="draining", reason="it was asked to end.")
+    found = ask(backend, "GET", "/readyz")
+    assert (found.status, said(found)) == (
+        503,
+        {"ready": False, "cause": "draining", "reason": "it was asked to end."},
+    )
+    backend.error = Busy("it did not answer.")
+    assert ask(backend, "GET", "/readyz").status == 503
+    assert ask(backend, "POST", "/readyz").status == 405
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_what_only_shows_follows_no_change(backend: Remembering, method: str) -> None:
+    body = json.dumps({"source": "x"}).encode()
+    found = answer(backend, Guard(read_only=True), method, "/streams/door", HEADERS, body)
+    assert (found.status, said(found)["cause"], found.headers) == (405, "read_only", {"Allow": "GET"})
+    assert (backend.wishes, backend.changes) == ({}, [])
+    assert answer(backend, Guard(read_only=True), "GET", "/streams", HEADERS, b"").status == 200
 
 
 def test_what_is_refused_reaches_nobody(backend: Remembering) -> None:

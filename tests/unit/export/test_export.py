@@ -27,7 +27,7 @@ NAMES = (
     "p_neutral p_angry p_disgust p_fear p_happy p_sad p_surprise valence arousal va_origin confidence entropy "
     "quality quality_causes box_x box_y box_w box_h face_px detector_score roll_deg yaw_deg state state_age_s "
     "bare_label bare_p_neutral bare_p_angry bare_p_disgust bare_p_fear bare_p_happy bare_p_sad bare_p_surprise "
-    "model precision session epoch seq pts id reused"
+    "model precision session epoch seq pts id reused frame filled"
 )
 
 

@@ -35,14 +35,14 @@ def publish(bus: Bus, run: str = RUN, n_frames: int = 100) -> None:
 
 def test_a_report_holds_the_wanted_run_only(bus: Bus, tmp_path: Path) -> None:
     publish(bus)
-    publish(bus, run="another", n_frames=50)
+    publish(bus, run="r-other", n_frames=50)
     written = write_report(bus, [RUN], tmp_path / "new" / "report.html", prefix="test")
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert written.n_observations == len(make_run(n_frames=100).observations)
     assert written.skipped == {}
     assert written.size_bytes == len(page.encode())
     assert RUN in page
-    assert "another" not in page.split("<script", 1)[0]
+    assert "r-other" not in page.split("<script", 1)[0]
 
 
 def test_without_a_run_the_newest_is_taken(bus: Bus, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_an_observation_says_what_was_seen() -> None:
     assert seen.box_xywh == (0.1, 0.1, 0.2, 0.5)
     assert (seen.face_px, seen.detector_score, seen.roll_deg, seen.yaw_deg) == (48.0, 0.875, 3.5, -12.25)
     assert (seen.track.epoch, seen.track.number, seen.pts, seen.media_time_s) == (0, 7, 2560, 0.2)
+    assert seen.frame == 5
     assert (seen.stream, seen.run, seen.session) == ("lobby", "r-1", "sha-of-the-file")
 
 

@@ -89,7 +89,8 @@ def test_partitions_leave_although_the_models_fail(rig: Callable[..., Rig]) -> N
     one.wait(lambda: one.opens("door"), "it is opened")
     done = revoke(one, "affect.streams", *range(4))
     one.wait(lambda: one.releases("door"), "it is to leave")
-    one.children.say(0, Fatal(cause="model", message="out of memory"))
+    child = next(number for number, message in one.children.told if isinstance(message, Open))
+    one.children.say(child, Fatal(cause="model", message="out of memory"))
     one.wait(done.is_set, "it has left")
 
 

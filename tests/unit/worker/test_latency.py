@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from streamer.buckets import LATENCY_BUCKETS_S
 from streamer.bus.protocol import Outgoing, Topic
 from streamer.bus.sqlite import SqliteBus, SqliteProducer
+from streamer.counting import LATENCY_BUCKETS_S, Counted
 from streamer.worker.latency import LONGEST_S, Arrival, Latencies
 from streamer.worker.publisher import Batch, Publisher
 
 
 def told(latencies: Latencies, work: str) -> dict[float, int]:
     """Bucket bounds with what is in them."""
-    counts, _ = latencies.of(work)
+    counts = latencies.of(work).counts
     return {bound: n for bound, n in zip(LATENCY_BUCKETS_S, counts, strict=False) if n}
 
 
@@ -33,7 +33,7 @@ def test_a_frame_counts_once_its_records_are_acknowledged() -> None:
     assert told(latencies, "b") == {0.2: 1}
     latencies.look(0, 12.2)
     assert told(latencies, "a") == {0.3: 1, 2.0: 1}
-    assert latencies.of("a")[1] == pytest.approx(0.25 + 2.0)
+    assert latencies.of("a").sum == pytest.approx(0.25 + 2.0)
     assert not latencies.waiting
 
 
@@ -71,7 +71,7 @@ def test_works_that_are_over_are_forgotten() -> None:
     latencies.given(1, [Arrival("a", 1.0), Arrival("b", 1.0)])
     latencies.look(0, 1.0)
     latencies.keep(["b"])
-    assert (latencies.of("a"), told(latencies, "b")) == (((), 0.0), {0.01: 1})
+    assert (latencies.of("a"), told(latencies, "b")) == (Counted(), {0.01: 1})
 
 
 def test_what_is_taken_out_of_a_batch_takes_its_frames_along() -> None:

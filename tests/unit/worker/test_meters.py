@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamer.buckets import LATENCY_BUCKETS_S
 from streamer.clock import FakeClock
+from streamer.counting import LATENCY_BUCKETS_S, Counted
 from streamer.messages import Job, JobStatus, SourceResult
 from streamer.metrics import Metrics
 from streamer.source import Source
@@ -30,10 +30,10 @@ class Rig:
         facts: dict[str, Any] = {"run": "r", "session": "s", "mode": "live", "width": 1, "height": 1, "fps": None}
         self.meters.opened(order, Opened(work=order.work, duration_s=None, resumed_at_s=resumed_at_s, **facts))
 
-    def tick(self, decoded: int = 0, work: str = "door", child: int = 0, hung: int = 0, **more: Any) -> None:
+    def tick(self, decoded: int = 0, work: str = "door", **more: Any) -> None:
         facts: dict[str, Any] = {"analysed": 0, "faces": 0, "records": 0, "corrupt_packets": 0, "dropped": {}} | more
         one = StreamTick(work=work, media_time_s=0.0, faces_now=0, decoded=decoded, **facts)
-        self.meters.ticked(child, Tick(streams=(one,), published=0, hung=hung, stage_s={}))
+        self.meters.ticked(Tick(streams=(one,), published=0, stage_s={}))
 
     def value(self, name: str, **labels: str) -> float | None:
         return read(self.metrics).get((f"streamer_{name}", tuple(sorted(labels.items()))))
@@ -56,14 +56,15 @@ def test_what_a_stream_counts_is_told(rig: Rig) -> None:
     assert rig.value("faces_total", stream="door") == 4
     assert rig.value("records_total", stream="door") == 5
     assert rig.value("corrupt_packets_total", stream="door") == 1
-    dropped = {cause: rig.value("frames_dropped_total", stream="door", cause=cause) for cause in ("late", "budget")}
-    assert dropped == {"late": 3, "budget": 2}
+    dropped = {cause: rig.value("frames_dropped_total", stream="door", cause=cause) for cause in ("late", "closed")}
+    assert dropped == {"late": 3, "closed": 0}
+    assert rig.value("faces_dropped_total", stream="door", cause="budget") == 2
+    assert rig.value("frames_dropped_total", stream="door", cause="budget") is None
 
 
 def test_a_child_that_died_takes_nothing_of_the_counters_along(rig: Rig) -> None:
     rig.begin()
     rig.tick(100)
-    rig.meters.child_died(0)
     rig.begin(restarts=1, resumed_at_s=3.0)
     rig.tick(90)  # goes on from a checkpoint
     assert rig.decoded() == 100
@@ -129,26 +130,19 @@ def test_a_frames_age_grows_while_nobody_tells_of_it(rig: Rig) -> None:
 
 
 def test_latencies_of_several_children_are_one_histogram(rig: Rig) -> None:
-    def latency(*first: int) -> tuple[int, ...]:
-        return first + (0,) * (len(LATENCY_BUCKETS_S) - len(first))
+    def latency(*first: int, sum_s: float) -> Counted:
+        return Counted(first + (0,) * (len(LATENCY_BUCKETS_S) - len(first)), sum_s)
 
     rig.begin()
-    rig.tick(latency=latency(2, 1), latency_sum_s=0.03)
-    rig.tick(latency=latency(2, 3), latency_sum_s=0.06)
-    rig.tick(latency=latency(1, 0), latency_sum_s=0.005)  # the child forgot, and began again
+    rig.tick(latency=latency(2, 1, sum_s=0.03))
+    rig.tick(latency=latency(2, 3, sum_s=0.06))
+    rig.tick(latency=latency(1, 0, sum_s=0.005))  # the child forgot, and began again
     assert rig.value("latency_seconds_count", stream="door") == 6
     rig.begin(restarts=1, resumed_at_s=1.0)
-    rig.tick(latency=latency(5, 5), latency_sum_s=0.1)
+    rig.tick(latency=latency(5, 5, sum_s=0.1))
     assert rig.value("latency_seconds_bucket", stream="door", le="0.01") == 8
     assert rig.value("latency_seconds_count", stream="door") == 16
     assert rig.value("latency_seconds_sum", stream="door") == pytest.approx(0.06 + 0.005 + 0.1)
-
-
-def test_hung_readers_go_with_their_process(rig: Rig) -> None:
-    rig.tick(child=3, hung=2)
-    assert rig.value("hung_decoders", child="3") == 2
-    rig.meters.child_died(3)
-    assert rig.value("hung_decoders", child="3") is None
 
 
 def test_streams_that_are_wanted_no_more_leave(rig: Rig) -> None:

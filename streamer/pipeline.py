@@ -210,11 +210,17 @@ class Elsewhere(Protocol):
         """Give the end of a batch away: parts that follow each other, each from the first frame of a cell on."""
         ...
 
+    def done_here(self, n_frames: int) -> None:
+        """So many frames, the beginning of the batch begun last, were looked at here since."""
+        ...
+
 
 class Pipeline:
     """Takes batches of frames through all stages. Owned by one thread.
 
-    With `elsewhere` the networks look at a part of each batch in other processes; what comes out is the same.
+    With `elsewhere` the networks look at a part of each batch in other processes; what comes out is the same, and in
+    the same order. The records of that part may be owed until the next batch, or `finish`: then the others have their
+    next part before they are done with this one.
     """
 
     def __init__(self, models: Models, config: Config, times: StageTimes, elsewhere: Elsewhere | None = None) -> None:
@@ -222,6 +228,7 @@ class Pipeline:
         self._config = config
         self._times = times
         self._elsewhere = elsewhere
+        self._held: list[tuple[Errand, Sequence[tuple[StreamState, Frame]]]] = []
         self._refiner = Refiner(models.detector, config.track.new_track_score)
 
     def prepare(self, picture_size_wh: tuple[int, int]) -> None:
@@ -232,22 +239,38 @@ class Pipeline:
             raise ModelError(str(error)) from error
 
     def step(
-        self, batch: Sequence[tuple[StreamState, Frame]], between: Callable[[], None] | None = None
+        self,
+        batch: Sequence[tuple[StreamState, Frame]],
+        between: Callable[[], None] | None = None,
+        *,
+        may_owe: bool = False,
     ) -> list[tuple[StreamState, list[Record]]]:
         """The records of each frame, in the order of the batch. A stream may have several frames, in its own order.
+
+        Where it `may_owe`: of the frames that the batch before still owed, and of this one's but those it now owes.
 
         What an engine fails at is dropped and counted. Raises `ModelError` when the models do not fit together.
         `between` is called every few faces: from there, frames of streams that are not in `batch` may be stepped, so
         that they need not wait for a crowd.
         """
-        errands = (
-            self._elsewhere.begin([(state.standing.chain, frame) for state, frame in batch]) if self._elsewhere else ()
-        )
-        made = self._step(batch[: errands[0].start] if errands else batch, between)
-        for errand in errands:
-            part = batch[errand.start : errand.stop]
+        if self._elsewhere is None:
+            return self._step(batch, between)
+        errands = self._elsewhere.begin([(state.standing.chain, frame) for state, frame in batch])
+        made = self.finish()
+        here = batch[: errands[0].start] if errands else batch
+        made += self._step(here, between)
+        if errands:
+            self._elsewhere.done_here(len(here))
+        self._held = [(errand, batch[errand.start : errand.stop]) for errand in errands]
+        return made if may_owe else made + self.finish()
+
+    def finish(self) -> list[tuple[StreamState, list[Record]]]:
+        """The records of the frames that are owed, as those of `step`."""
+        made: list[tuple[StreamState, list[Record]]] = []
+        for errand, part in self._held:
             sights = errand.wait()
-            made += self._step(part, between) if sights is None else self._take_in(part, sights)
+            made += self._step(part, None) if sights is None else self._take_in(part, sights)
+        self._held = []
         return made
 
     def look(self, frames: Sequence[Frame]) -> list[Sight]:

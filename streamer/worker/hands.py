@@ -47,6 +47,7 @@ class _Hand:
     file: int
     memory: mmap.mmap | None = None
     view: UInt8Array = field(default_factory=lambda: np.zeros(0, np.uint8))
+    upper: bool = False
     getting_ready: int = 1
     frames_per_s: float | None = None
 
@@ -85,12 +86,20 @@ class _Hand:
         )
         return hand
 
-    def make_room(self, n_bytes: int) -> None:
-        """Have so much memory that both see. Raises `OSError` where the system has not: containers are given little."""
-        if n_bytes > len(self.view):
-            _reserve(self.file, n_bytes)
-            self.memory = mmap.mmap(self.file, n_bytes)
+    def make_room(self, n_bytes: int) -> int:
+        """Where so many bytes that both see begin, beside those of the part before, which it may still look at.
+
+        Raises `OSError` where the system has not so much: containers are given little.
+        """
+        half = len(self.view) // 2
+        self.upper = not self.upper
+        if n_bytes > half:
+            half = max(n_bytes, 2 * half)  # what was in the two halves is below the new upper one
+            self.upper = True
+            _reserve(self.file, 2 * half)
+            self.memory = mmap.mmap(self.file, 2 * half)
             self.view = np.frombuffer(self.memory, np.uint8)
+        return half if self.upper else 0
 
     def waiting(self, timeout_s: float) -> bool:
         """Whether it has said something."""
@@ -130,6 +139,8 @@ class Hands:
         self._times = times
         self._clock = clock
         self._own_frames_per_s: float | None = None
+        self._begun_s = 0.0
+        self._waited_s = 0.0
         self._start = start
         self._started = False
         self._frames_until_start = after_frames
@@ -154,6 +165,7 @@ class Hands:
 
     def begin(self, batch: Sequence[tuple[Chain, Frame]]) -> Sequence[Errand]:
         """Give the end of a batch away where all of it is one stream's and hands are ready."""
+        self._begun_s, self._waited_s = self._clock.monotonic_s(), 0.0
         gates = self._config.gates
         if gates.still_scene or gates.same_face:
             return ()  # what stands from frame to frame is known here alone
@@ -170,12 +182,15 @@ class Hands:
         errands: list[_Asked] = []
         for hand, start, stop in zip(able, cuts, [*cuts[1:], len(frames)], strict=False):
             if start < stop:
-                errands.append(_Asked(self, hand, start, stop, self._clock.monotonic_s()))
+                errands.append(_Asked(self, hand, start, stop))
                 if not self._ask(hand, frames[start:stop]):
                     errands[-1].lost = True
-        if errands:
-            errands[0].own_frames = errands[0].start
         return errands
+
+    def done_here(self, n_frames: int) -> None:
+        """The child itself had so many frames, and all else that it does for a batch, while the hands had theirs."""
+        took_s = self._clock.monotonic_s() - self._begun_s - self._waited_s
+        self._own_frames_per_s = _learnt(self._own_frames_per_s, n_frames / max(1e-6, took_s))
 
     def prepare(self, size_wh: tuple[int, int]) -> None:
         """Pictures of this size will come."""
@@ -227,8 +242,7 @@ class Hands:
     def _ask(self, hand: _Hand, frames: Sequence[Frame]) -> bool:
         n_bytes = sum(packed_bytes(frame.picture) for frame in frames)
         try:
-            hand.make_room(n_bytes)
-            at, packed = 0, []
+            at, packed = hand.make_room(n_bytes), []
             for frame in frames:
                 packed.append(
                     SentFrame(
@@ -246,24 +260,19 @@ class Hands:
 
     def answer(self, hand: _Hand, n: int) -> Sequence[Sight] | None:
         """What it saw, waited for; None when it is lost."""
+        asked_s = self._clock.monotonic_s()
         try:
             seen = hand.answer()
             sights = sights_of(seen, n)
         except (LinkClosed, ValueError) as error:
             self._let_go(hand, error)
             return None
+        finally:
+            self._waited_s += self._clock.monotonic_s() - asked_s
         for stage, seconds in seen.stage_s.items():
             self._times.seconds[stage] = self._times.seconds.get(stage, 0.0) + seconds
         hand.frames_per_s = _learnt(hand.frames_per_s, n / max(1e-6, seen.wall_s))
         return sights
-
-    def now_s(self) -> float:
-        """The monotonic clock."""
-        return self._clock.monotonic_s()
-
-    def own(self, n: int, took_s: float) -> None:
-        """The child itself looked at `n` frames in that time."""
-        self._own_frames_per_s = _learnt(self._own_frames_per_s, n / max(1e-6, took_s))
 
     def _let_go(self, hand: _Hand, error: Exception) -> None:
         """Without it from now on: whatever it was to look at is looked at here."""
@@ -281,13 +290,9 @@ class _Asked:
     hand: _Hand
     start: int
     stop: int
-    asked_s: float
-    own_frames: int = 0
     lost: bool = False
 
     def wait(self) -> Sequence[Sight] | None:
-        if self.own_frames:
-            self.hands.own(self.own_frames, self.hands.now_s() - self.asked_s)
         return None if self.lost else self.hands.answer(self.hand, self.stop - self.start)
 
 

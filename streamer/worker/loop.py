@@ -9,6 +9,7 @@ import os
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streamer import log
 from streamer.batching.collector import CROWD_FACES, LIVE_QUEUE_FRAMES, Collector
@@ -17,8 +18,8 @@ from streamer.bus.open import open_bus
 from streamer.clock import SystemClock
 from streamer.decode import DecoderInfo
 from streamer.errors import BusError, SourceError
-from streamer.messages import SourceState, archive_run_id
-from streamer.pipeline import Models, Pipeline, StageTimes
+from streamer.messages import Record, SourceState, archive_run_id
+from streamer.pipeline import Models, Pipeline, StageTimes, StreamState
 from streamer.types import Frame
 from streamer.worker import accounts
 from streamer.worker.checkpoints import Checkpoints, Resumption, options_digest
@@ -66,6 +67,7 @@ class _FirstCommit:
 
 
 _Happening = LaneEvent | _BusFailed | LaneCommitted | _FirstCommit | ToChild
+_Due = tuple[Lane, Frame, Any]  # and the trace of its batch, if any
 
 
 class Loop:
@@ -87,6 +89,7 @@ class Loop:
         )
         self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
         self._lanes: dict[str, Lane] = {}
+        self._owed: list[_Due] = []  # taken, and looked at elsewhere: the pipeline owes their records
         self._watchdog = Watchdog(config.connect, self._clock)
         self._done_already: dict[Lane, Resumption] = {}
         self._next_tick_s = 0.0
@@ -134,15 +137,20 @@ class Loop:
             due_s = min(self._next_tick_s, self._outbox.due_s, self._watchdog.due_s)
             wait_s = max(0.0, due_s - self._clock.monotonic_s())
             # Archives wait for a bus that is behind; what is live goes on, to the spool if need be.
+            wait_s = 0.0 if self._owed else wait_s
             batch, finished = self._exchange.take(wait_s, hold_archives=self._outbox.behind)
             # What was taken is worked off before anything else is heard: no lane of it can have been closed.
             self._count_late()
             if batch:
                 self._analyse(batch)
+            else:
+                self._catch_up()
             for connection in finished:
+                self._catch_up()
                 self._finish(connection)
             self._hear()
             for lane, error in self._watchdog.look(self._lanes.values()):
+                self._catch_up()
                 self._give_up(lane, error)
             if self._watchdog.spent and not self._leaving:
                 self._make_way()
@@ -177,27 +185,42 @@ class Loop:
         batch = [(self._lanes[connection.work], frame) for connection, frame in taken]
         for lane, frame in batch:
             if lane.unwatched:
+                self._catch_up()
                 lane.unwatched = False
                 lane.open_state.tracker.unwatched_until(frame.media_time_s)
             if lane.watch.state == "connecting":
                 self._enter(lane, "live")
         crowd = len(batch) == 1 and batch[0][0].mode == "live" and batch[0][0].open_state.faces_now > CROWD_FACES
+        if crowd:
+            self._catch_up()
         lanes = {lane.work: lane for lane, _ in batch}.values()
         n_faces = -sum(lane.open_state.counters.faces for lane in lanes)
         trace = self._tracing.begin([frame for _, frame in batch]) if self._tracing is not None else None
+        due, self._owed = [*self._owed, *((lane, frame, trace) for lane, frame in batch)], []
         results = self._pipeline.step(
             [(lane.open_state, frame) for lane, frame in batch],
             between=(lambda: self._let_pass(taken[0][0])) if crowd and may_wait else None,
+            may_owe=all(lane.mode == "archive" for lane, _ in batch),
         )
-        with self._times.stage("encode"):
-            for (lane, frame), (_, records) in zip(batch, results, strict=True):
-                self._outbox.add(lane, records, frame.arrival_s, trace)
+        self._owed = due[len(results) :]
+        self._put_out(due[: len(results)], results)
         for connection, _ in taken:
             self._exchange.expect(connection, self._lanes[connection.work].open_state.faces_now)
         n_faces += sum(lane.open_state.counters.faces for lane in lanes)
         self._reports.batch(len(batch), n_faces, self._exchange.most_frames)
         if self._tracing is not None:
             self._tracing.end(n_faces)
+
+    def _put_out(self, due: Sequence[_Due], results: Sequence[tuple[StreamState, list[Record]]]) -> None:
+        with self._times.stage("encode"):
+            for (lane, frame, trace), (_, records) in zip(due, results, strict=True):
+                self._outbox.add(lane, records, frame.arrival_s, trace)
+
+    def _catch_up(self) -> None:
+        """Have the records of all that was taken: before a lane is changed or closed, and when nothing else comes."""
+        if self._owed:
+            due, self._owed = self._owed, []
+            self._put_out(due, self._pipeline.finish())
 
     def _let_pass(self, crowd: Connection) -> None:
         """In the middle of a frame full of faces: what has come of other live streams goes first."""
@@ -240,6 +263,7 @@ class Loop:
                 happening = self._happenings.get_nowait()
             except queue.Empty:
                 return
+            self._catch_up()
             match happening:
                 case LaneRead() | ConnectionOpened() | ConnectionFailed():
                     self._hear_lane(happening)

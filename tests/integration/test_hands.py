@@ -68,6 +68,7 @@ def records(
     others: Hands | None,
     before_batch: Callable[[int], None] = lambda _: None,
     config: Config = Config(),  # noqa: B008 (it is frozen)
+    owing: bool = True,
 ) -> list[bytes]:
     counters = Counters()
     context = StreamContext("a", "r", "s", models.model_id, models.precision)
@@ -78,9 +79,9 @@ def records(
     made = []
     for number, at in enumerate(range(0, len(frames), BATCH)):
         before_batch(number)
-        for _, out in pipeline.step([(state, one) for one in frames[at : at + BATCH]]):
+        for _, out in pipeline.step([(state, one) for one in frames[at : at + BATCH]], may_owe=owing):
             made += [encode(record) for record in out]
-    return made
+    return made + [encode(record) for _, out in pipeline.finish() for record in out]
 
 
 def get_ready(others: Hands, frames: list[Frame], n: int) -> None:
@@ -107,6 +108,7 @@ def test_parts_looked_at_by_others_give_the_same_bytes(
     others = hands(config, 2)
     get_ready(others, frames, 2)
     assert records(models_here, frames, others, config=config) == alone
+    assert records(models_here, frames, others, config=config, owing=False) == alone
     assert len(alone) > 100
 
 

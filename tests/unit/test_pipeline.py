@@ -240,12 +240,16 @@ class Helper:
             parts.append(_Part(start, stop, None if lost else self._pipeline.look(frames)))
         return parts
 
+    def done_here(self, n_frames: int) -> None:
+        assert n_frames > 0
+
 
 @pytest.mark.parametrize("size", [30, 13, 8])
 @pytest.mark.parametrize(("begins", "lost"), [((5, 15), ()), ((10,), ()), ((5, 10, 20, 25), (10,)), ((5, 15), (5, 15))])
 @pytest.mark.parametrize("detector", [SomeFaces(2), SomeFaces(0)])
+@pytest.mark.parametrize("owing", [False, True])
 def test_what_others_look_at_gives_the_bytes_of_what_is_looked_at_here(
-    size: int, begins: tuple[int, ...], lost: tuple[int, ...], detector: SomeFaces
+    size: int, begins: tuple[int, ...], lost: tuple[int, ...], detector: SomeFaces, owing: bool
 ) -> None:
     head = ArithmeticHead(HeadNeeds("min_max_mean", True, 5, 3, 4))
     frames = [frame("a", n, WAVERING[n % 20], width=FAILING_WIDTH if n == 17 else 64) for n in range(30)]
@@ -253,13 +257,14 @@ def test_what_others_look_at_gives_the_bytes_of_what_is_looked_at_here(
     def run(helper: Helper | None) -> tuple[list[bytes], Counters]:
         state = stream("a", head)
         state.max_faces = 1
-        step = Pipeline(models(detector, head), REFINING, StageTimes(), helper).step
-        made = [
-            encode(record)
-            for at in range(0, 30, size)
-            for _, records in step([(state, one) for one in frames[at : at + size]])
-            for record in records
-        ]
+        pipeline = Pipeline(models(detector, head), REFINING, StageTimes(), helper)
+        results = []
+        for at in range(0, 30, size):
+            results += pipeline.step([(state, one) for one in frames[at : at + size]], may_owe=owing)
+            assert owing or len(results) == min(30, at + size)
+        results += pipeline.finish()
+        assert len(results) == 30
+        made = [encode(record) for _, records in results for record in records]
         return made, state.counters
 
     assert run(Helper(detector, begins, lost)) == run(None)

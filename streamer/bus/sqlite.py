@@ -21,6 +21,7 @@ from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES, check_records, check_t
 from streamer.bus.protocol import (
     Erased,
     Found,
+    GroupSeen,
     Incoming,
     Isolation,
     Judge,
@@ -181,6 +182,11 @@ class SqliteBus:
             erased = sqlite_erase.erase(self._connect(), self.path, there, judge)
             sqlite_erase.rewrite(self._connect(), self.path)
         return erased
+
+    def group(self, topic: str, group: str) -> GroupSeen:
+        known = self.known(topic)
+        with self._lock, reading(self.path):
+            return group_table.seen(self._connect(), Team(group, known.number), self.clock.monotonic_s())
 
     def maintain(self) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.web.buckets import Buckets
@@ -39,7 +39,8 @@ def test_nothing_is_in_nothing() -> None:
     assert buckets.since(0) == []
 
 
-@given(st.lists(st.tuples(st.floats(0, 60), st.floats(-1, 1)), min_size=1, max_size=60))
+@given(st.lists(st.tuples(st.floats(0, 60), st.floats(-1, 1)), min_size=1, max_size=40))
+@settings(max_examples=40)
 def test_it_agrees_with_a_plain_dictionary(times: list[tuple[float, float]]) -> None:
     buckets, n, step_s = Buckets(200, 0.5, 1), 200, 0.5
     plain: dict[int, list[float]] = {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tracemalloc
+import pickle
 
 import msgspec
 
 from streamer.web import overview
 from streamer.web.deltas import Deltas
 from streamer.web.depth import StreamPage
-from streamer.web.tracks import COLUMNS, SPAN_S, STEP_S
+from streamer.web.tracks import COLUMNS, MAX_WINDOWS, SPAN_S, STEP_S
 from tests.unit.web.feed import Feed
 
 N_STREAMS = 50
@@ -49,23 +49,25 @@ def test_memory_and_messages_are_bounded() -> None:
         )
         depths.append(_size(page.news(feed.model)))
 
-    tracemalloc.start()
-    try:
-        for at in range(3):
-            second(at)
-        early, _ = tracemalloc.get_traced_memory()
-        for at in range(3, 8):
-            second(at)
-        late, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    for name in names:
+        for _ in range(MAX_WINDOWS):
+            feed.window(name, 1)
+    for at in range(4):
+        second(at)
+    early = _kept(feed)
+    for at in range(4, 12):
+        second(at)
     tracks = [life for stream in feed.model.streams.values() for life in stream.tracks.values()]
     assert len(tracks) == 2 * N_STREAMS
     rings = sum(life.series.n_bytes for life in tracks)
     assert rings == len(tracks) * int(SPAN_S / STEP_S) * (COLUMNS * 8 + 4)
-    assert late - early < 3_000_000, "what is kept does not grow with what came"
+    assert _kept(feed) < 1.02 * early, "what is kept does not grow with what came"
     assert max(overviews[2:]) < OVERVIEW_BYTES, max(overviews[2:])
     assert max(depths[2:]) < DEPTH_BYTES, max(depths[2:])
+
+
+def _kept(feed: Feed) -> int:
+    return len(pickle.dumps(feed.model.streams))
 
 
 def _size(told: object) -> int:

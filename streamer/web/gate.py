@@ -38,7 +38,7 @@ POLICY = (
 _HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # with less a form would bear no Origin
 )
 
 
@@ -144,7 +144,7 @@ async def _token_in(receive: Receive) -> str:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > MAX_FORM_BYTES or message["type"] != "http.request":
             return ""
         if not message.get("more_body"):
@@ -153,4 +153,5 @@ async def _token_in(receive: Receive) -> str:
         fields = parse_qs(body.decode("ascii"), max_num_fields=4)
     except (UnicodeDecodeError, ValueError):
         return ""
-    return fields.get("token", [""])[0]
+    given: list[str] = fields.get("token", [""])
+    return given[0]

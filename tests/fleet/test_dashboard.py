@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from streamer.bench.fleet.ground import Ground
 from streamer.bench.fleet.site import Site
@@ -48,8 +49,15 @@ def add(chrome: Chrome, name: str, source: object) -> None:
 
 
 def press(chrome: Chrome, stream: str, what: str) -> None:
-    buttons = find(chrome, f'tr[data-stream="{stream}"] button')
-    next(button for button in buttons if button.text.startswith(what)).click()
+    def button() -> WebElement | None:
+        buttons = find(chrome, f'tr[data-stream="{stream}"] button:enabled')
+        return next((one for one in buttons if one.text.startswith(what)), None)
+
+    wait(chrome, button, f"{what} {stream}").click()
+
+
+def state(chrome: Chrome, stream: str) -> str:
+    return text_of(chrome, f'tr[data-stream="{stream}"] .chip')
 
 
 def test_streams_are_added_paused_resumed_and_removed_and_the_fleet_shows_them(
@@ -76,7 +84,7 @@ def test_streams_are_added_paused_resumed_and_removed_and_the_fleet_shows_them(
     wait(chrome, lambda: "waiting" in row(chrome, "attic"), "no room for the attic")
 
     press(chrome, "yard", "Pause")
-    wait(chrome, lambda: "paused" in row(chrome, "yard"), "the pause")
+    wait(chrome, lambda: state(chrome, "yard") == "paused", "the pause")
     press(chrome, "yard", "Resume")
     wait(chrome, lambda: "Pause yard" in row(chrome, "yard"), "the wish to resume")
     for stream in ("yard", "attic", "secret"):

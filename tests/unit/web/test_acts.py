@@ -9,7 +9,8 @@ import pytest
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import Config
-from streamer.messages import Job, StreamDefinition
+from streamer.fleet.retry import first_status
+from streamer.messages import Job, JobStatus, StreamDefinition
 from streamer.web import acts
 from streamer.web.acts import Answer
 from streamer.web.changes import Changes
@@ -125,7 +126,5 @@ def test_jobs_are_cancelled_by_batch_where_they_lie(config: Config) -> None:
     assert board.jobs()["a"].cancelling
 
 
-def first() -> object:
-    from streamer.fleet.retry import first_status
-
+def first() -> JobStatus:
     return first_status(Job(job="a", batch="day1", stream="a", source="/a.mp4"))

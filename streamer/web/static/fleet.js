@@ -1,5 +1,5 @@
 // The fleet: who works, who owns what, what waits.
-import { apply, count, state } from "/dashboard/words.js";
+import { apply, byName, count, state } from "/dashboard/words.js";
 
 export default {
   template: `
@@ -20,14 +20,14 @@ export default {
       <section v-if="names.length">
         <h2 id="workers-title">Workers</h2>
         <table class="grid" role="table" aria-labelledby="workers-title">
-          <thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Worker</th><th scope="col" role="columnheader" class="n">Live</th><th scope="col" role="columnheader" class="n">Streams of</th>
-            <th scope="col" role="columnheader" class="n">Frames/s of</th><th scope="col" role="columnheader" class="n">Jobs of</th><th scope="col" role="columnheader">Partitions of streams</th></tr></thead>
+          <thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Worker</th><th scope="col" role="columnheader" class="n">Live</th><th scope="col" role="columnheader" class="n">Streams / at most</th>
+            <th scope="col" role="columnheader" class="n">Frames/s / at most</th><th scope="col" role="columnheader" class="n">Jobs / at most</th><th scope="col" role="columnheader">Partitions of streams</th></tr></thead>
           <tbody role="rowgroup"><tr v-for="name in names" :key="name" role="row" :data-worker="name">
             <th scope="row" role="rowheader">{{ name }}</th>
             <td role="cell" data-label="Live" class="n">{{ workers[name].live }}</td>
-            <td role="cell" data-label="Streams of" class="n">{{ workers[name].streams }} / {{ workers[name].max_streams ?? "–" }}</td>
-            <td role="cell" data-label="Frames/s of" class="n">{{ workers[name].fps.toFixed(1) }} / {{ workers[name].max_fps ?? "–" }}</td>
-            <td role="cell" data-label="Jobs of" class="n">{{ workers[name].jobs }} / {{ workers[name].job_slots ?? "–" }}</td>
+            <td role="cell" data-label="Streams / at most" class="n">{{ workers[name].streams }} / {{ workers[name].max_streams ?? "–" }}</td>
+            <td role="cell" data-label="Frames/s / at most" class="n">{{ workers[name].fps.toFixed(1) }} / {{ workers[name].max_fps ?? "–" }}</td>
+            <td role="cell" data-label="Jobs / at most" class="n">{{ workers[name].jobs }} / {{ workers[name].job_slots ?? "–" }}</td>
             <td role="cell" data-label="Partitions of streams" class="wide">{{ workers[name].partitions || "none" }}
               <span class="why">{{ workers[name].n_partitions }} of streams, {{ workers[name].job_partitions }} of jobs</span></td>
           </tr></tbody>
@@ -50,10 +50,10 @@ export default {
   data: () => ({ known: false, workers: {}, waiting: {}, all: {} }),
   computed: {
     names() {
-      return Object.keys(this.workers).sort();
+      return Object.keys(this.workers).sort(byName);
     },
     waits() {
-      return Object.keys(this.waiting).sort((a, b) => this.waiting[b].priority - this.waiting[a].priority || (a < b ? -1 : 1));
+      return Object.keys(this.waiting).sort((a, b) => this.waiting[b].priority - this.waiting[a].priority || byName(a, b));
     },
     summary() {
       return this.all.all;

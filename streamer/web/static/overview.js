@@ -1,10 +1,10 @@
 // All streams: sorted, filtered, and what can be done with each.
-import { age, apply, count, counted, percent, signed, state } from "/dashboard/words.js";
+import { age, apply, byName, count, counted, percent, signed, state } from "/dashboard/words.js";
 
 const STEPS = 30;
 const SHOWN = 200;
 const COLUMNS = [
-  { name: "stream", text: "Stream", of: (row) => row.name.toLowerCase(), first: 1 },
+  { name: "stream", text: "Stream", of: (row) => row.name, first: 1 },
   { name: "state", text: "State", of: (row) => row.state, first: 1 },
   { name: "age", text: "Frame age", of: (row) => row.age_s ?? -1, first: -1, n: true },
   { name: "faces", text: "Faces", of: (row) => row.faces, first: -1, n: true },
@@ -47,7 +47,7 @@ export default {
             :aria-sort="one.of ? (sort === one.name ? (down ? 'descending' : 'ascending') : 'none') : null">
             <button v-if="one.of" type="button" :id="'sort-' + one.name" @click="by(one)">{{ one.text }}<span aria-hidden="true">{{
               sort === one.name ? (down ? " ↓" : " ↑") : "" }}</span></button>
-            <template v-else>{{ one.text }}</template>
+            <span v-else class="head">{{ one.text }}</span>
           </th>
           <th v-if="fleet" scope="col" role="columnheader"><span class="unseen">Actions</span></th>
         </tr></thead>
@@ -58,7 +58,7 @@ export default {
             <td role="cell" data-label="State"><span class="chip" :class="row.state">{{ word(row.state) }}</span></td>
             <td role="cell" data-label="Frame age" class="n">{{ age(row.age_s) }}</td>
             <td role="cell" data-label="Faces" class="n">{{ row.faces }}</td>
-            <td role="cell" data-label="Expression">
+            <td role="cell" data-label="Expression" class="said">
               <template v-if="row.label"><span class="dot" :style="{ background: colours[row.label] }"></span>{{ row.label }}
                 <span class="muted">{{ percent(row.p) }}</span></template>
               <span v-else-if="row.low" class="chip low">low quality</span>
@@ -144,8 +144,9 @@ export default {
       }
       const column = COLUMNS.find((one) => one.name === this.sort);
       const way = this.down ? -1 : 1;
+      if (column.name === "stream") return found.sort((a, b) => way * byName(a.name, b.name));
       const order = (a, b) => (a < b ? -way : a > b ? way : 0);
-      return found.sort((a, b) => order(column.of(a), column.of(b)) || (a.name < b.name ? -1 : 1));
+      return found.sort((a, b) => order(column.of(a), column.of(b)) || byName(a.name, b.name));
     },
     rows() {
       return this.fitting.slice(0, SHOWN);

@@ -21,7 +21,7 @@ export function clock(seconds) {
 export const signed = (value) =>
   value === null || value === undefined ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
-export const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
+export const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)}\u00a0%`);
 
 export const count = (n) => Number(n).toLocaleString("en");
 
@@ -32,3 +32,8 @@ export function apply(rows, delta) {
   for (const [name, fields] of Object.entries(delta?.set ?? {})) rows[name] = { ...rows[name], ...fields };
   for (const name of delta?.gone ?? []) delete rows[name];
 }
+
+const names = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** The order of names: numbers inside of them count as numbers. */
+export const byName = (a, b) => names.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from streamer.bench.fleet.ground import Ground
@@ -53,7 +54,7 @@ def press(chrome: Chrome, stream: str, what: str) -> None:
         buttons = find(chrome, f'tr[data-stream="{stream}"] button:enabled')
         return next((one for one in buttons if one.text.startswith(what)), None)
 
-    wait(chrome, button, f"{what} {stream}").click()
+    wait(chrome, button, f"{what} {stream}").send_keys(Keys.ENTER)
 
 
 def state(chrome: Chrome, stream: str) -> str:

@@ -15,7 +15,7 @@ export default {
           <button id="remove" type="button" class="button danger" :disabled="busy" @click="$refs.removing.showModal()">Remove</button>
         </template>
       </div>
-      <div role="status"><p v-if="said" id="said" class="banner">{{ said }}</p>
+      <div role="status"><p v-if="said" id="said" class="toast">{{ said }}</p>
         <p v-if="known && missing" id="missing" class="nothing">There is no stream {{ stream }} on this bus: it may have been removed, or the
           address has a slip in it. <a href="/">All streams</a> are on the first page.</p></div>
       <template v-if="head.state && !missing">

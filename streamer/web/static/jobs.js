@@ -5,7 +5,7 @@ export default {
   template: `
     <main id="content" tabindex="-1">
       <div class="top"><div><h1>Jobs</h1><p class="muted">Archive work that was submitted with <code>streamer jobs submit</code>.</p></div></div>
-      <div role="status"><p v-if="said" id="said" class="banner">{{ said }}</p></div>
+      <div role="status"><p v-if="said" id="said" class="toast">{{ said }}</p></div>
       <p v-if="known && !names.length" id="no-jobs" class="nothing">No jobs on this bus.</p>
       <article v-for="name in names" :key="name" class="batch" :data-batch="name" :aria-label="'Batch ' + name">
         <header><h2>{{ name }}</h2><span v-for="(n, one) in batches[name].counts" :key="one" class="chip" :class="one">{{ n }} {{ word(one) }}</span>

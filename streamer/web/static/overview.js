@@ -3,6 +3,7 @@ import { age, apply, byName, count, counted, percent, signed, state } from "/das
 
 const STEPS = 30;
 const SHOWN = 200;
+const SAID_MS = 15000;
 const COLUMNS = [
   { name: "stream", text: "Stream", of: (row) => row.name, first: 1 },
   { name: "state", text: "State", of: (row) => row.state, first: 1 },
@@ -36,7 +37,7 @@ export default {
       </div>
       <p v-if="known && !fleet" id="read-only" class="banner">Read only: no worker of a fleet is on this bus, so there is
         nobody who would add, pause or remove a stream. A <code>streamer run</code> is changed at its own control address.</p>
-      <div role="status"><p v-if="said" id="said" class="banner">{{ said }}</p></div>
+      <div role="status"><p v-if="said" id="said" class="toast">{{ said }}</p></div>
       <p v-if="known && !names.length" class="nothing">No streams on this bus yet. They appear here as soon as a
         <code>streamer run</code> or a worker watches one.</p>
       <p v-else-if="known && !rows.length" class="nothing">No stream fits the filter.</p>
@@ -220,7 +221,12 @@ export default {
       }
       this.$refs.adding.close();
       this.$refs.removing.close();
+      this.say(text);
+    },
+    say(text) {
       this.said = text;
+      clearTimeout(this.saying);
+      this.saying = setTimeout(() => (this.said = ""), SAID_MS);
     },
   },
 };

@@ -11,7 +11,7 @@ from nicegui import app, run, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
-from streamer.report.figures import COLOURS
+from streamer.colours import COLOURS
 from streamer.source import redacted
 from streamer.web import acts, fleet, jobs, overview
 from streamer.web.changes import Changes

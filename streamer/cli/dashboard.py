@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import click
 
+from streamer import log
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.cli.options import bus_option, config_option, settings
@@ -29,7 +31,10 @@ Examples:
     "--listen", metavar="PORT|HOST:PORT", help="Where; other than on loopback a token is required.  [default: 9190]"
 )
 @click.option("--token-file", metavar="FILE", help="The token that people are asked for.  [STREAMER_DASHBOARD_TOKEN]")
-def dashboard(bus: str | None, config_path: Path | None, listen: str | None, token_file: str | None) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Tell the address as JSON on standard output; log JSON lines.")
+def dashboard(
+    bus: str | None, config_path: Path | None, listen: str | None, token_file: str | None, as_json: bool
+) -> int:
     """Show streams, faces, the fleet and jobs live, in a browser; change them where a fleet is on the bus.
 
     It starts without the bus, too, and waits for it. Videos are never shown. It is an extra: `affect-streamer[web]`.
@@ -44,7 +49,16 @@ def dashboard(bus: str | None, config_path: Path | None, listen: str | None, tok
         if (error.name or "").partition(".")[0] not in ("nicegui", "fastapi", "uvicorn"):
             raise
         raise UsageError("the dashboard needs its extra: pip install 'affect-streamer[web]'") from error
-    return serve(config, address, guard, lambda url: click.echo(f"streamer: dashboard at {url}", err=True))
+    log.configure(format="json" if as_json else "console")
+    return serve(config, address, guard, _told_in_json if as_json else _told)
+
+
+def _told(url: str) -> None:
+    click.echo(f"streamer: dashboard at {url}", err=True)
+
+
+def _told_in_json(url: str) -> None:
+    click.echo(json.dumps({"dashboard": url}))
 
 
 def _check_address(config: Config) -> None:

@@ -61,11 +61,11 @@ def serve(config: Config, address: ListenAddress, guard: Guard, say: Callable[[s
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        lambda: say(ListenAddress(address.host, int(listening.getsockname()[1])).url),
     )
     follower = Follower(config, model)
     try:
-        say(ListenAddress(address.host, int(listening.getsockname()[1])).url)
         server.run(sockets=[listening])
     finally:
         follower.close()
@@ -74,9 +74,18 @@ def serve(config: Config, address: ListenAddress, guard: Guard, say: Callable[[s
 
 
 class _Server(uvicorn.Server):
-    """Ends by SIGINT and SIGTERM without raising them again: the exit code tells."""
+    """Calls `ready` when it serves. Ends by SIGINT and SIGTERM without raising them again: the exit code tells."""
 
     interrupted = False
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ export default {
                 <span class="muted"> {{ clock(job.media_s) }}<template v-if="job.length_s"> of {{ clock(job.length_s) }}</template></span></template></td>
               <td role="cell" data-label="Records" class="n">{{ count(job.records) }}</td>
               <td role="cell" data-label="Worker">{{ job.worker ?? "" }}</td>
-              <td role="cell" class="acts"><button v-if="!job.over && job.state !== 'cancelling'" type="button" class="button small danger" :disabled="busy" @click="cancel({ job: job.job })">Cancel<span class="unseen"> {{ job.stream }}</span></button></td>
+              <td role="cell" class="acts"><button v-if="!job.over && job.state !== 'cancelling'" type="button" class="button small danger" :disabled="busy" @click="cancel({ job: job.job })">Cancel<span class="unseen">{{ " " + job.stream }}</span></button></td>
             </tr></tbody>
           </table>
           <p v-if="batches[name].more" class="muted">{{ counted(batches[name].more, "more job") }}: <code>streamer jobs status {{ name }} --json</code> tells all.</p>

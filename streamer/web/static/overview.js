@@ -74,9 +74,8 @@ export default {
               <span v-if="row.dropped" class="why">{{ causes(row) }}</span></td>
             <td v-if="fleet" role="cell" class="acts"><template v-if="row.defined">
               <button type="button" class="button small" :disabled="busy" @click="act(row.paused ? 'resume' : 'pause', row.name)">{{
-                row.paused ? "Resume" : "Pause" }}<span class="unseen"> {{ row.name }}</span></button>
-              <button type="button" class="button small danger" :disabled="busy" @click="askRemoval(row.name)">Remove<span class="unseen"> {{
-                row.name }}</span></button></template></td>
+                row.paused ? "Resume" : "Pause" }}<span class="unseen">{{ " " + row.name }}</span></button>
+              <button type="button" class="button small danger" :disabled="busy" @click="askRemoval(row.name)">Remove<span class="unseen">{{ " " + row.name }}</span></button></template></td>
           </tr>
         </tbody>
       </table>

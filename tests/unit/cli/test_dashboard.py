@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import json
+import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from streamer.cli import _run
-from tests.product import streamer
+from tests.product import start, streamer
 
 
 @pytest.mark.parametrize(
@@ -59,3 +62,15 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str], tmp_pa
     assert done.returncode == 2
     assert "cannot listen at 127.0.0.1" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_scripts_are_told_its_address(tmp_path: Path) -> None:
+    process = start("dashboard", "--listen", "0", "--json", cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", told["dashboard"])
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from selenium.common.exceptions import StaleElementReferenceException
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -80,7 +81,11 @@ def find(chrome: Chrome, selector: str) -> list[WebElement]:
 def wait(chrome: Chrome, holds: Callable[[], Any], what: str) -> Any:
     """What `holds` returns, once it is true; elements that were drawn anew meanwhile are looked for again."""
     waiting = WebDriverWait(chrome, WITHIN_S, 0.1, ignored_exceptions=[StaleElementReferenceException])
-    return waiting.until(lambda _: holds(), f"{what}\n{chrome.find_element(By.TAG_NAME, 'body').text[:3000]}")
+    try:
+        return waiting.until(lambda _: holds())
+    except TimeoutException:
+        shown = chrome.execute_script("return document.body.innerText")
+        pytest.fail(f"{what} did not come about in {WITHIN_S} s:\n{shown[:3000]}")
 
 
 def text_of(chrome: Chrome, selector: str) -> str:
@@ -109,14 +114,14 @@ def requested_elsewhere(chrome: Chrome, url: str) -> list[str]:
 
 
 def axe_faults(chrome: Chrome) -> list[str]:
-    """What axe-core finds that is serious or critical: rule, and the first element."""
+    """What axe-core finds that is more than minor: rule, and the first element."""
     chrome.execute_script(axe())
     run = "const done = arguments[0]; axe.run(document).then((found) => done(found.violations))"
     found = chrome.execute_async_script(run)
     return [
         f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}: {one['nodes'][0].get('failureSummary', '')}"
         for one in found
-        if one["impact"] in ("serious", "critical")
+        if one["impact"] != "minor"
     ]
 
 

@@ -193,6 +193,7 @@ def test_a_token_is_asked_for_and_opens_the_pages(chrome: Chrome, tmp_path: Path
         assert axe_faults(chrome) == []
         chrome.find_element(By.ID, "token").send_keys("wrong-horse-battery", Keys.ENTER)
         wait(chrome, lambda: "not the token" in text_of(chrome, "main"), "that it is wrong")
+        wait(chrome, lambda: chrome.execute_script("return document.readyState") == "complete", "the page")
         complaints(chrome)  # the browser notes the refusal
         chrome.find_element(By.ID, "token").send_keys("correct-horse-battery", Keys.ENTER)
         wait(chrome, lambda: "Waiting for the bus" in text_of(chrome, "#bus-state"), "the page, told over its socket")

@@ -7,7 +7,7 @@ const KEPT_WINDOWS = 128;
 export default {
   props: { stream: String, colours: Object },
   template: `
-    <main id="content" tabindex="-1">
+    <div><div id="content" tabindex="-1">
       <div class="top">
         <div><p><a href="/">← All streams</a></p><h1>{{ stream }}</h1></div>
         <template v-if="fleet && head.defined">
@@ -75,7 +75,7 @@ export default {
             <button class="button danger" :disabled="busy">Remove</button></div>
         </form>
       </dialog>
-    </main>`,
+    </div></div>`,
   data: () => ({
     labels: LABELS,
     head: {},

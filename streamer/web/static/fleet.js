@@ -3,7 +3,7 @@ import { apply, byName, count, state } from "/dashboard/words.js";
 
 export default {
   template: `
-    <main id="content" tabindex="-1">
+    <div><div id="content" tabindex="-1">
       <div class="top"><h1>Fleet</h1></div>
       <p v-if="known && !names.length" id="no-fleet" class="nothing">No worker is on this bus: nobody follows its control topic and nobody does its jobs.
         <code>streamer worker</code> starts one; a <code>streamer run</code> is no part of a fleet.</p>
@@ -46,7 +46,7 @@ export default {
           </tr></tbody>
         </table>
       </section>
-    </main>`,
+    </div></div>`,
   data: () => ({ known: false, workers: {}, waiting: {}, all: {} }),
   computed: {
     names() {

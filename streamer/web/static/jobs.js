@@ -3,7 +3,7 @@ import { apply, clock, count, counted, percent, state } from "/dashboard/words.j
 
 export default {
   template: `
-    <main id="content" tabindex="-1">
+    <div><div id="content" tabindex="-1">
       <div class="top"><div><h1>Jobs</h1><p class="muted">Archive work that was submitted with <code>streamer jobs submit</code>.</p></div></div>
       <div role="status"><p v-if="said" id="said" class="toast">{{ said }}</p></div>
       <p v-if="known && !names.length" id="no-jobs" class="nothing">No jobs on this bus.</p>
@@ -30,7 +30,7 @@ export default {
           <p v-if="batches[name].more" class="muted">{{ counted(batches[name].more, "more job") }}: <code>streamer jobs status {{ name }} --json</code> tells all.</p>
         </details>
       </article>
-    </main>`,
+    </div></div>`,
   data: () => ({ known: false, batches: {}, busy: false, said: "" }),
   computed: {
     names() {

@@ -20,7 +20,7 @@ const COLUMNS = [
 export default {
   props: { colours: Object },
   template: `
-    <main id="content" tabindex="-1">
+    <div><div id="content" tabindex="-1">
       <div class="top">
         <div>
           <h1>Streams</h1>
@@ -110,7 +110,7 @@ export default {
             <button id="remove-now" class="button danger" :disabled="busy">Remove</button></div>
         </form>
       </dialog>
-    </main>`,
+    </div></div>`,
   data: () => ({
     columns: COLUMNS,
     all: {},

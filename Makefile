@@ -99,8 +99,8 @@ sbom: .venv/.base ## what a worker is made of, as CycloneDX, in dist/sbom.json
 
 lock: | $(UV) ## make the locks anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements/base.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra parquet --extra notebook --group dev -c requirements/base.lock -o requirements/dev.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra rtx --extra parquet --extra notebook --group dev -o requirements/engines.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra parquet --extra web --extra notebook --group dev -c requirements/base.lock -o requirements/dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra engines --extra rtx --extra parquet --extra web --extra notebook --group dev -o requirements/engines.lock
 
 clean: ## remove what these commands made in this folder
 	rm -rf .venv .venv-engines .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output bench-output docs/_build dist

@@ -267,6 +267,17 @@ class TracingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     sample_ratio: float = 0.01
 
 
+class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `streamer dashboard` listens: `PORT`, or `HOST:PORT`.
+
+    Other than on loopback that takes a token, which people are asked for: the text of `token_file`, or the variable
+    STREAMER_DASHBOARD_TOKEN.
+    """
+
+    address: str = "127.0.0.1:9190"
+    token_file: str | None = None
+
+
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where live records wait while the broker is away: a folder (the user's state folder when null), bounded.
 
@@ -302,6 +313,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
 
 def load(
@@ -364,7 +376,7 @@ def _default_head(tree: dict[str, Any]) -> None:
 
 def _port_alone(tree: dict[str, Any]) -> None:
     """YAML takes a bare port for a number: an address is text, `--control 9180` and `address: 9180` the same."""
-    for name in ("control", "metrics"):
+    for name in ("control", "metrics", "dashboard"):
         section = tree.get(name)
         if isinstance(section, dict) and type(section.get("address")) is int:
             tree[name] = section | {"address": str(section["address"])}
@@ -513,6 +525,7 @@ def _limits(config: Config) -> tuple[tuple[str, bool, str], ...]:
             "an address such as http://127.0.0.1:4318/v1/traces, or empty",
         ),
         ("tracing.sample_ratio", 0 < config.tracing.sample_ratio <= 1, "more than 0, at most 1"),
+        ("dashboard.address", re.fullmatch(LISTEN, config.dashboard.address) is not None, "PORT or HOST:PORT"),
         ("spool.max_bytes", config.spool.max_bytes >= 1, "at least 1"),
         ("spool.after_s", config.spool.after_s > 0, "more than 0"),
         ("track.lost_after_s", config.track.lost_after_s > 0, "more than 0"),
@@ -536,6 +549,6 @@ def _are_networks(texts: tuple[str, ...]) -> bool:
 def json_schema() -> dict[str, Any]:
     """The configuration's JSON Schema."""
     schema = msgspec.json.schema(Config)
-    for section in ("ControlSettings", "MetricsSettings"):
+    for section in ("ControlSettings", "MetricsSettings", "DashboardSettings"):
         schema["$defs"][section]["properties"]["address"]["type"] = ["string", "integer"]  # see `_port_alone`
     return schema

@@ -8,9 +8,9 @@ from streamer.bus.open import open_bus
 from streamer.bus.protocol import Outgoing
 from streamer.bus.topics import JOB_PARTITIONS, dead_letter, key_of, outgoing, partition_of, state_record, topics
 from streamer.config import TopicSettings
-from streamer.fleet import records
 from streamer.messages import DeadLetter, Job, JobCancel, JobStatus, encode, record_id
 from streamer.state.codec import stream_key
+from streamer.wishes import records
 from tests.golden.records import DEFINITION, JOB, JOB_STATUS, OBSERVATION, RUN, STATUS, TRACK_LEFT, WINDOW
 
 GONE = "vestibule/7f3c-north"

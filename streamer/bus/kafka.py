@@ -19,14 +19,14 @@ from kafka.record import util as record_util
 from kafka.structs import TopicPartition
 
 from streamer.backoff import Backoff
-from streamer.bus import kafka_erase, kafka_topics
+from streamer.bus import kafka_erase, kafka_groups, kafka_topics
 from streamer.bus.checks import check_topic, topic_missing
 from streamer.bus.kafka_answers import hopeless, incoming, learn, unavailable
 from streamer.bus.kafka_member import KafkaBusMember
 from streamer.bus.kafka_options import KafkaOptions, parse
 from streamer.bus.kafka_producer import KafkaBusProducer
 from streamer.bus.kafka_scan import KafkaScanner
-from streamer.bus.protocol import Erased, Found, Incoming, Isolation, Judge, Listener, Load, Topic
+from streamer.bus.protocol import Erased, Found, GroupSeen, Incoming, Isolation, Judge, Listener, Load, Topic
 from streamer.bus.read import drain
 from streamer.clock import Clock, SystemClock
 from streamer.config import TopicSettings
@@ -178,6 +178,10 @@ class KafkaBus:
             producer.close()
         self._ask(lambda admin: kafka_erase.move_beginnings(admin, survey.beginnings()))
         return kafka_erase.erased(survey, written)
+
+    def group(self, topic: str, group: str) -> GroupSeen:
+        self.partitions(topic)
+        return self._ask(lambda admin: kafka_groups.seen(admin, topic, group))
 
     def maintain(self) -> None:
         """Nothing: the broker applies retention and compaction."""

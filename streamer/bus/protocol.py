@@ -131,6 +131,30 @@ class Erased:
     tombstones: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class MemberSeen:
+    """A member of a group as others see it: the name, capacity and load it told (as in `Load`), and what it owns."""
+
+    name: str
+    max_units: int
+    max_rate: float
+    partitions: frozenset[int]
+    units: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSeen:
+    """A group on one topic: its members by name, and per partition how many records its position is behind the end.
+
+    `lag` has the partitions of which the group remembers a position. `settled` is false while partitions move.
+    """
+
+    members: tuple[MemberSeen, ...]
+    lag: Mapping[int, int]
+    settled: bool = True
+
+
 class Producer(Protocol):
     """Writes records. Owned by one thread."""
 
@@ -294,6 +318,12 @@ class Bus(Protocol):
 
     def erase(self, topics: Sequence[str], judge: Judge) -> Erased:
         """Forget what `judge` says for good, as far as this home can; what there was, and what was done about it."""
+
+    def group(self, topic: str, group: str) -> GroupSeen:
+        """Who shares `topic` in `group` now, and how far they are; nobody where there is no such group.
+
+        Raises `TopicMissing` or `BusUnavailable`.
+        """
 
     def maintain(self) -> None:
         """Apply retention and compaction in small steps; a no-op where a broker does it."""

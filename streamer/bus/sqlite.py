@@ -21,6 +21,7 @@ from streamer.bus.checks import DEFAULT_MAX_RECORD_BYTES, check_records, check_t
 from streamer.bus.protocol import (
     Erased,
     Found,
+    GroupSeen,
     Incoming,
     Isolation,
     Judge,
@@ -60,6 +61,7 @@ class SqliteBus:
         self._create = create
         self._lock = threading.RLock()
         self._connection = connect(path, create=create)
+        self._place = _place_of(path)
         self._known: dict[str, KnownTopic] = {}
         self._opened: set[SqliteProducer | SqliteConsumer | SqliteMember] = set()
         self._closed = False
@@ -181,6 +183,13 @@ class SqliteBus:
             erased = sqlite_erase.erase(self._connect(), self.path, there, judge)
             sqlite_erase.rewrite(self._connect(), self.path)
         return erased
+
+    def group(self, topic: str, group: str) -> GroupSeen:
+        known = self.known(topic)
+        if _place_of(self.path) != self._place:
+            raise BusUnavailable(f"the bus {self.path} was moved away or replaced: put it back, or start again")
+        with self._lock, reading(self.path):
+            return group_table.seen(self._connect(), Team(group, known.number), self.clock.monotonic_s())
 
     def maintain(self) -> None:
         with self._lock:
@@ -393,3 +402,12 @@ class SqliteConsumer:
         if self._connection is None:
             raise BusUnavailable("this consumer is closed")
         return self._connection
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    """Which file lies at `path`: one that was moved or deleted can be read on unnoticed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from streamer.bus.group import Card, Known, deal
-from streamer.bus.protocol import GroupToken, Load
+from streamer.bus.protocol import GroupSeen, GroupToken, Load, MemberSeen
 from streamer.errors import Fenced
 
 
@@ -166,6 +166,37 @@ def remember(connection: sqlite3.Connection, team: Team, token: GroupToken, offs
             f"group {team.reader} moved on without this member: its position was not remembered, the partition's new"
             " owner reads those records again"
         )
+
+
+def seen(connection: sqlite3.Connection, team: Team, now_s: float) -> GroupSeen:
+    """The group as somebody else sees it, who changes nothing: the silent are left out."""
+    leases = connection.execute(
+        "SELECT partition, owner, target, units, rate, next_offset FROM lease WHERE reader = ? AND topic = ?", team
+    ).fetchall()
+    members = connection.execute(
+        "SELECT name, load FROM member WHERE reader = ? AND topic = ? AND ? - seen_s <= session_s AND seen_s <= ?",
+        (*team, now_s, now_s + 1.0),
+    ).fetchall()
+    ends = dict(connection.execute("SELECT partition, next_offset FROM head WHERE topic = ?", (team.topic,)))
+    found = []
+    for member, packed in members:
+        load = msgspec.msgpack.decode(packed, type=Load)
+        owned = [each for each in leases if each[1] == member]
+        found.append(
+            MemberSeen(
+                load.name,
+                load.max_units,
+                load.max_rate,
+                frozenset(each[0] for each in owned),
+                sum(each[3] or 0.0 for each in owned),
+                sum(each[4] or 0.0 for each in owned),
+            )
+        )
+    return GroupSeen(
+        tuple(sorted(found, key=lambda member: member.name)),
+        {each[0]: max(0, ends.get(each[0], 0) - each[5]) for each in leases},
+        all(each[1] == each[2] for each in leases),
+    )
 
 
 def _cards(connection: sqlite3.Connection, team: Team, generation: int) -> dict[str, Card]:

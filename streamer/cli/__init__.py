@@ -21,6 +21,7 @@ _COMMANDS = {
     "annotate": "streamer.cli.annotate:annotate_command",
     "bench": "streamer.cli.bench:bench",
     "check": "streamer.cli.check:check",
+    "dashboard": "streamer.cli.dashboard:dashboard",
     "demo": "streamer.cli.demo:demo",
     "doctor": "streamer.cli.doctor:doctor",
     "export": "streamer.cli.export:export",

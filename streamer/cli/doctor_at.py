@@ -11,14 +11,16 @@ from dataclasses import asdict
 import click
 
 from streamer.control.client import Asked, NotAsked, token_of
-from streamer.control.guard import METRICS_TOKEN_VARIABLE, TOKEN_VARIABLE
 from streamer.control.signs import Seen, Sign, signs
+from streamer.http_guard import token_variable
 from streamer.progress import printable
 
 
 def examine(url: str, token_file: str | None, apart_s: float, *, as_json: bool) -> int:
     """Print what is found; 1 where something is wrong, or nobody answers."""
-    token = token_of(token_file) or os.environ.get(METRICS_TOKEN_VARIABLE) or os.environ.get(TOKEN_VARIABLE)
+    token = (
+        token_of(token_file) or os.environ.get(token_variable("metrics")) or os.environ.get(token_variable("control"))
+    )
     asked = Asked(url.rstrip("/"), token)
     try:
         found = signs(_look(asked, apart_s))

@@ -6,29 +6,28 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
 
 from streamer.bus.open import open_bus
-from streamer.bus.protocol import Bus, Outgoing
+from streamer.bus.protocol import Bus
 from streamer.bus.read import drain
 from streamer.bus.topics import topics
 from streamer.cli.options import bus_option, config_option, json_option, settings
 from streamer.cli.words import clock_span, counted, listed
 from streamer.config import Config
 from streamer.errors import UsageError
-from streamer.fleet import records
-from streamer.fleet.batches import Batch, JobBoard, KnownJob, batches
 from streamer.fleet.retry import first_status
 from streamer.fleet.submission import JobOptions, jobs_of
 from streamer.messages import JOB_OVER, Job, JobCancel
 from streamer.progress import printable
 from streamer.sources.names import is_name
+from streamer.wishes import records
+from streamer.wishes.batches import Batch, JobBoard, KnownJob, batches
+from streamer.wishes.definitions import write
 
-ACKNOWLEDGED_S = 30.0
 PART = 500
 """Jobs in one transaction."""
 WATCH_S = 2.0
@@ -192,10 +191,11 @@ def cancel(names: tuple[str, ...], bus: str | None, config_path: Path | None, as
         found = _meant(_board(opened, config), names)
         going = {job: known for job, known in found.items() if known.status.state not in JOB_OVER}
         now_s = round(time.time(), 6)
-        with _acknowledged(opened) as outgoing:
-            for job, known in going.items():
-                wish = JobCancel(job=job, requested_s=now_s)
-                outgoing.append(records.job_cancel(wish, known.partition, config.topics))
+        wishes = [
+            records.job_cancel(JobCancel(job=job, requested_s=now_s), known.partition, config.topics)
+            for job, known in going.items()
+        ]
+        write(opened, wishes)
     finally:
         opened.close()
     over = len(found) - len(going)
@@ -203,20 +203,6 @@ def cancel(names: tuple[str, ...], bus: str | None, config_path: Path | None, as
         click.echo(json.dumps({"cancelling": sorted(going), "over": over}))
         return
     click.echo(f"{counted(len(going), 'job')} to be cancelled" + (f", {over} over already" if over else ""))
-
-
-@contextmanager
-def _acknowledged(bus: Bus) -> Iterator[list[Outgoing]]:
-    """A list of records that are written, and acknowledged, at the end."""
-    outgoing: list[Outgoing] = []
-    yield outgoing
-    if outgoing:
-        producer = bus.producer()
-        try:
-            producer.send(outgoing)
-            producer.flush(ACKNOWLEDGED_S)
-        finally:
-            producer.close()
 
 
 def _board(bus: Bus, config: Config) -> JobBoard:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from streamer.config import Config
-from streamer.control.address import ListenAddress, listen_address
-from streamer.control.guard import Guard, guard_for
 from streamer.control.server import ControlServer
 from streamer.control.words import Backend
+from streamer.http_guard import Guard, guard_for
+from streamer.listen import ListenAddress, listen_address
 
 Served = tuple[ListenAddress, Guard]
 
@@ -21,7 +21,18 @@ def served_at(config: Config) -> list[Served]:
     for section, read_only in ((config.control, False), (config.metrics, True)):
         if section.address:
             address = listen_address(section.address)
-            found.append((address, guard_for(address, section.token_file, os.environ, read_only=read_only)))
+            found.append(
+                (
+                    address,
+                    guard_for(
+                        address,
+                        section.token_file,
+                        os.environ,
+                        "metrics" if read_only else "control",
+                        read_only=read_only,
+                    ),
+                )
+            )
     return found
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from streamer.cli.words import counted
-from streamer.fleet.views import Happening, StreamView
 from streamer.progress import printable
+from streamer.wishes.views import Happening, StreamView
 
 
 def header(*, workers: bool) -> list[str]:

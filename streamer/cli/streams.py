@@ -15,8 +15,7 @@ import click
 import msgspec
 
 from streamer.bus.open import open_bus
-from streamer.bus.protocol import Bus, Incoming, Outgoing
-from streamer.bus.read import drain
+from streamer.bus.protocol import Bus, Incoming
 from streamer.bus.topics import key_of, partition_of, topics
 from streamer.cli.frame_options import stream_frame_options
 from streamer.cli.options import bus_option, config_option, json_option, settings
@@ -25,17 +24,17 @@ from streamer.cli.stream_lines import header, line, row
 from streamer.cli.words import counted, listed, table
 from streamer.config import Config
 from streamer.errors import SourceMissing, UsageError
-from streamer.fleet import records
 from streamer.fleet.submission import address_of
-from streamer.fleet.views import StreamView, StreamWatch, read, view
 from streamer.messages import StreamDefinition
 from streamer.progress import printable
 from streamer.source import redacted
 from streamer.sources import parse
 from streamer.sources.names import is_name
 from streamer.state.codec import stream_key
+from streamer.wishes import records
+from streamer.wishes.definitions import definitions, newest, write
+from streamer.wishes.views import StreamView, StreamWatch, view
 
-ACKNOWLEDGED_S = 30.0
 HEARD_S = 180.0
 """Statuses older than this are no news of a stream: every owner repeats them far more often."""
 POLL_S = 0.2
@@ -93,7 +92,7 @@ def add(
         raise UsageError("a name is given to two sources: choose another for one of them")
     config = settings(config_path, bus=bus)
     with _opened(config, create=True) as opened:
-        known = _definitions(opened, config)
+        known = definitions(opened, config.topics)
         made = [
             StreamDefinition(
                 stream=stream,
@@ -109,7 +108,7 @@ def add(
             )
             for stream, source in wanted.items()
         ]
-        _write(opened, [records.stream_definition(one, config.topics) for one in made])
+        write(opened, [records.stream_definition(one, config.topics) for one in made])
     _tell({stream: "replaced" if stream in known else "added" for stream in wanted}, as_json=as_json)
 
 
@@ -196,7 +195,7 @@ def remove(names: tuple[str, ...], bus: str | None, config_path: Path | None, as
     config = settings(config_path, bus=bus)
     with _opened(config) as opened:
         _known(_control_keys(opened, config), names)
-        _write(opened, [records.stream_removal(stream, config.topics) for stream in names])
+        write(opened, [records.stream_removal(stream, config.topics) for stream in names])
     _tell(dict.fromkeys(names, "removed"), as_json=as_json)
 
 
@@ -263,34 +262,8 @@ def _opened(config: Config, *, create: bool = False) -> Iterator[Bus]:
         bus.close()
 
 
-def _write(bus: Bus, outgoing: Sequence[Outgoing]) -> None:
-    producer = bus.producer()
-    try:
-        producer.send(outgoing)
-        producer.flush(ACKNOWLEDGED_S)
-    finally:
-        producer.close()
-
-
-def _control(bus: Bus, config: Config) -> dict[bytes, Incoming]:
-    """The newest record of each key of the control topic that has one."""
-    newest: dict[bytes, Incoming] = {}
-    for record in drain(bus, [topics(config.topics).streams.name]):
-        if record.value is None:
-            newest.pop(record.key, None)
-        else:
-            newest[record.key] = record
-    return newest
-
-
 def _control_keys(bus: Bus, config: Config) -> list[str]:
-    return [key.decode("utf-8", "surrogateescape") for key in _control(bus, config)]
-
-
-def _definitions(bus: Bus, config: Config) -> dict[str, StreamDefinition]:
-    """The definitions that can be read, by stream."""
-    found = (read(record, StreamDefinition) for record in _control(bus, config).values())
-    return {definition.stream: definition for definition in found if definition is not None}
+    return [key.decode("utf-8", "surrogateescape") for key in newest(bus, config.topics)]
 
 
 def _known(there: Sequence[str] | Mapping[str, object], names: Sequence[str]) -> None:
@@ -301,11 +274,11 @@ def _known(there: Sequence[str] | Mapping[str, object], names: Sequence[str]) ->
 
 def _change(config: Config, names: Sequence[str], changes: Mapping[str, Any], what: str, *, as_json: bool) -> None:
     with _opened(config) as bus:
-        known = _definitions(bus, config)
+        known = definitions(bus, config.topics)
         _known(known, names)
         stamp = {"updated_s": round(time.time(), 6)}
         made = [msgspec.structs.replace(known[name], **changes, **stamp) for name in dict.fromkeys(names)]
-        _write(bus, [records.stream_definition(one, config.topics) for one in made])
+        write(bus, [records.stream_definition(one, config.topics) for one in made])
     _tell(dict.fromkeys(names, what), as_json=as_json)
 
 
@@ -347,7 +320,7 @@ def _address(text: str) -> str:
 
 def _views(bus: Bus, config: Config, *, workers: bool) -> list[StreamView]:
     names, now_s = topics(config.topics), time.time()
-    defined = _definitions(bus, config)
+    defined = definitions(bus, config.topics)
     by_partition: dict[int, list[str]] = {}
     for stream in defined:
         by_partition.setdefault(partition_of(stream, names.status.partitions), []).append(stream)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from streamer.bus.protocol import Incoming
 from streamer.config import Config
 from streamer.errors import StreamerError
-from streamer.fleet import records
 from streamer.fleet.admission import Admission, admission_of
-from streamer.fleet.records import Rejected
 from streamer.fleet.streams import Added, StreamTable, WantedStream
 from streamer.messages import Mode, StreamDefinition
 from streamer.source import Source
+from streamer.wishes import records
+from streamer.wishes.records import Rejected
 
 
 class NotFollowed(StreamerError):

@@ -11,9 +11,9 @@ import msgspec
 
 from streamer import log
 from streamer.control.checks import NotFollowed
-from streamer.control.guard import Guard
 from streamer.control.words import Backend, Busy, Change, Failure, NotChangeable, Readiness, Unknown, Wish
 from streamer.errors import BusError, StreamerError, UsageError
+from streamer.http_guard import Guard
 from streamer.source import is_stream_id, redacted
 
 JSON = "application/json"

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any
 
 from streamer import log
-from streamer.control.address import ListenAddress
-from streamer.control.guard import Guard
 from streamer.control.routes import Answer, answer, failure
 from streamer.control.words import Backend
 from streamer.errors import UsageError
+from streamer.http_guard import Guard
+from streamer.listen import ListenAddress
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_SKIPPED_BYTES = 1024 * 1024

@@ -14,9 +14,9 @@ from streamer.bus.protocol import Incoming
 from streamer.bus.topics import content_type
 from streamer.errors import StreamerError
 from streamer.fleet.admission import Admission
-from streamer.fleet.records import CANCEL_SUFFIX, Rejected
 from streamer.messages import JOB_OVER, Job, JobCancel, JobStatus, decode
 from streamer.source import Source
+from streamer.wishes.records import CANCEL_SUFFIX, Rejected
 
 
 class BadJob(StreamerError):

@@ -11,9 +11,9 @@ from streamer.bus.topics import Topics, key_of, partition_of, topics
 from streamer.config import Config
 from streamer.errors import UsageError
 from streamer.fleet.traces import Traces, jobs_of
-from streamer.fleet.views import read
 from streamer.messages import JOB_OVER, JobStatus, Status
 from streamer.progress import printable
+from streamer.wishes.views import read
 
 STILL_WRITTEN_S = 10.0
 """A stream of which something was heard within that is being watched: its owner says every second that it lives."""

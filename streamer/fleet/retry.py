@@ -9,9 +9,9 @@ import msgspec
 
 from streamer.config import FleetSettings
 from streamer.fleet.jobs import JobEntry
-from streamer.fleet.records import Rejected
 from streamer.messages import Job, JobState, JobStatus
 from streamer.source import redacted
+from streamer.wishes.records import Rejected
 
 IN_THE_BYTES = frozenset(
     (

@@ -10,9 +10,9 @@ from streamer.bus.protocol import Incoming
 from streamer.bus.topics import content_type, partition_of
 from streamer.errors import StreamerError
 from streamer.fleet.admission import Admission
-from streamer.fleet.records import Rejected
 from streamer.messages import StreamDefinition, decode
 from streamer.source import Source, is_stream_id
+from streamer.wishes.records import Rejected
 
 _REOPENING = frozenset(("source", "model", "repeat"))
 _COMPARED = (*sorted(_REOPENING), "sample_fps", "keyframes_only", "max_faces", "priority", "paused")

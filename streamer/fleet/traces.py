@@ -12,7 +12,6 @@ import msgspec
 from streamer.bus.protocol import Incoming, Verdict
 from streamer.bus.topics import CONTENT_TYPE_HEADER, Topics, content_type, key_of
 from streamer.errors import UndecodableRecord
-from streamer.fleet.records import CANCEL_SUFFIX
 from streamer.messages import (
     CONTENT_TYPE,
     AnyMessage,
@@ -26,6 +25,7 @@ from streamer.messages import (
     encode,
 )
 from streamer.state.codec import stream_key
+from streamer.wishes.records import CANCEL_SUFFIX
 
 
 class Traces:

@@ -105,6 +105,8 @@ MEANINGS = {
     "control.token_file": "file with the token that is asked for; needed elsewhere than on loopback",
     "metrics.address": "`PORT` or `HOST:PORT` at which the process shows itself only; nowhere when empty",
     "metrics.token_file": "file with the token that is asked for there; needed elsewhere than on loopback",
+    "dashboard.address": "`PORT` or `HOST:PORT` at which `streamer dashboard` listens",
+    "dashboard.token_file": "file with the token that people are asked for; needed elsewhere than on loopback",
     "tracing.endpoint": "receiver of OTLP over HTTP, like `http://127.0.0.1:4318/v1/traces`; none when empty",
     "tracing.sample_ratio": "which share of the batches of frames is traced",
 }

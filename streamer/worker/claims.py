@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streamer.bus.protocol import Bus, Placed
 from streamer.config import TopicSettings
-from streamer.fleet import records
+from streamer.wishes import records
 
 TIMEOUT_S = 10.0
 

@@ -16,12 +16,12 @@ from streamer.config import Config
 from streamer.control.checks import checked
 from streamer.control.words import Busy, Change, Health, Readiness, StreamShown, Unknown, Wish, changed, defined
 from streamer.errors import BusError, BusUnavailable
-from streamer.fleet import records
 from streamer.fleet.streams import StreamTable, WantedStream
-from streamer.fleet.views import read
 from streamer.messages import StreamDefinition
 from streamer.metrics import Metrics
 from streamer.source import Source
+from streamer.wishes import records
+from streamer.wishes.views import read
 from streamer.worker.asking import ANSWER_WITHIN_S, Asking
 from streamer.worker.desk import Desk
 from streamer.worker.shown import shown

@@ -20,11 +20,11 @@ from streamer.bus.topics import partition_of, topics
 from streamer.clock import Clock
 from streamer.config import Config, with_models
 from streamer.errors import StreamerError
-from streamer.fleet import records
 from streamer.fleet.admission import admission_of, networks_allowed
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.retry import JobEnd, begun, cancelled, failed, first_status, is_poisonous, over, poisonous, refused
 from streamer.messages import JOB_OVER, JobState, JobStatus
+from streamer.wishes import records
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk

@@ -14,10 +14,10 @@ from streamer.bus.topics import topics
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import DeliveryFailed, Fenced, StreamerError
-from streamer.fleet import records
 from streamer.fleet.jobs import JobBook, JobEntry
 from streamer.fleet.retry import JobEnd
 from streamer.messages import JobState
+from streamer.wishes import records
 from streamer.worker.desk import Desk
 
 MOST_AT_ONCE = 200

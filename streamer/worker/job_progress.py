@@ -7,9 +7,9 @@ import msgspec
 from streamer.bus.protocol import Outgoing
 from streamer.clock import Clock
 from streamer.config import TopicSettings
-from streamer.fleet import records
 from streamer.fleet.retry import cancelled, handed_over, over
 from streamer.messages import JobState, JobStatus, SourceResult
+from streamer.wishes import records
 from streamer.worker.lane import Lane
 from streamer.worker.link import JobOrder
 

@@ -14,8 +14,8 @@ from streamer.bus.topics import outgoing
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import StreamerError
-from streamer.fleet import records
 from streamer.messages import SourceState, Status, r6, record_id
+from streamer.wishes import records
 from streamer.worker.desk import Appends
 
 REPEAT_S = 10.0

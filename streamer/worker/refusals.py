@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from streamer import log
 from streamer.bus.protocol import Incoming
 from streamer.config import Config
-from streamer.fleet import records
-from streamer.fleet.records import Rejected
 from streamer.source import is_stream_id
+from streamer.wishes import records
+from streamer.wishes.records import Rejected
 from streamer.worker.desk import Desk
 from streamer.worker.notices import Notices
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from streamer.control.words import StreamShown
-from streamer.fleet.views import settings_of
 from streamer.messages import StreamDefinition
 from streamer.source import redacted
+from streamer.wishes.views import settings_of
 from streamer.worker.streams import StreamView
 
 

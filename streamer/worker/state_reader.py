@@ -15,8 +15,8 @@ from streamer.bus.topics import partition_of, topics
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import BusUnavailable
-from streamer.fleet.records import CLAIM_SUFFIX
 from streamer.state.codec import stream_key
+from streamer.wishes.records import CLAIM_SUFFIX
 from streamer.worker.lane import Lane
 
 SHARED_S = 5.0

@@ -18,12 +18,12 @@ from streamer.bus.topics import partition_of
 from streamer.clock import Clock
 from streamer.config import Config
 from streamer.errors import StreamerError
-from streamer.fleet import records
 from streamer.fleet.admission import admission_of, host_of, networks_allowed
 from streamer.fleet.capacity import Capacity
-from streamer.fleet.records import Rejected
 from streamer.fleet.starts import StartGate
 from streamer.fleet.streams import StreamTable, WantedStream, needs_reopening
+from streamer.wishes import records
+from streamer.wishes.records import Rejected
 from streamer.worker.crew import Crew
 from streamer.worker.departures import Departures
 from streamer.worker.desk import Desk

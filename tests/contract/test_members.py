@@ -331,3 +331,30 @@ def revive(member: Member) -> None:
     if coordinator is not None:
         coordinator.heartbeat.config["heartbeat_interval_ms"] = 1000
         coordinator._heartbeat_wakeup.notify()
+
+
+def test_others_see_who_is_in_a_group_what_each_owns_and_how_far_it_is(
+    crew: Crew, bus: Bus, bus_url: str, prefix: str
+) -> None:
+    fill(bus, crew.topic)
+    watching = open_bus(bus_url)
+    try:
+        assert watching.group(crew.topic, f"{crew.topic}.g").members == ()
+        crew.join("one", max_units=5)
+        crew.join("two", max_units=3)
+        crew.until(lambda: sum(crew.sizes()) == N and min(crew.sizes()) > 0)
+        for member in crew.members.values():
+            member.commit(dict.fromkeys(member.owned(), 2))
+
+        def told() -> bool:
+            seen = watching.group(crew.topic, f"{crew.topic}.g")
+            return seen.settled and {each.name: each.partitions for each in seen.members} == crew.owned()
+
+        crew.until(told)
+        seen = watching.group(crew.topic, f"{crew.topic}.g")
+        assert [(each.name, each.max_units) for each in seen.members] == [("one", 5), ("two", 3)]
+        assert seen.lag == dict.fromkeys(range(N), 1)
+        crew.leave("two")
+        crew.until(lambda: [each.name for each in watching.group(crew.topic, f"{crew.topic}.g").members] == ["one"])
+    finally:
+        watching.close()

@@ -13,9 +13,9 @@ from streamer.bus.open import open_bus
 from streamer.bus.read import drain
 from streamer.bus.topics import outgoing, topics
 from streamer.config import TopicSettings
-from streamer.fleet import records
 from streamer.fleet.jobs import JobBook
 from streamer.fleet.retry import begun, over
+from streamer.wishes import records
 from tests.golden.records import STATUS
 from tests.unit.cli.verbs import told, watched, write
 from tests.unit.fleet.control import admission

@@ -18,9 +18,9 @@ from streamer.bus.protocol import Incoming
 from streamer.bus.read import drain
 from streamer.bus.topics import topics
 from streamer.config import TopicSettings
-from streamer.fleet.records import CLAIM_SUFFIX
 from streamer.messages import Observation, Track, TrackEvent, Window
 from streamer.state.codec import peek, unseal
+from streamer.wishes.records import CLAIM_SUFFIX
 from tests.product import ONE_FACE, TWO_FACES, needs_clips, observations, result_bytes, streamer, tracks
 
 pytestmark = [pytest.mark.models, pytest.mark.clips, pytest.mark.usefixtures("models"), needs_clips]

@@ -22,10 +22,10 @@ from streamer.bus.protocol import Outgoing
 from streamer.bus.topics import partition_of, topics
 from streamer.config import Config, load
 from streamer.errors import StreamerError
-from streamer.fleet import records
 from streamer.fleet.retry import first_status
 from streamer.fleet.submission import JobOptions, jobs_of
 from streamer.messages import JOB_OVER, Job, JobCancel, StreamDefinition
+from streamer.wishes import records
 
 ACKNOWLEDGED_S = 30.0
 WAIT_S = 240.0

@@ -13,10 +13,10 @@ from streamer.bus.open import open_bus
 from streamer.bus.read import drain
 from streamer.bus.topics import topics
 from streamer.config import TopicSettings
-from streamer.fleet import records
-from streamer.fleet.batches import batches
 from streamer.fleet.retry import begun, cancelled, over
 from streamer.messages import Job, JobStatus, decode
+from streamer.wishes import records
+from streamer.wishes.batches import batches
 from tests.unit.cli.verbs import streamer, told, write
 
 SETTINGS = TopicSettings()

@@ -11,8 +11,8 @@ from streamer.bus.open import open_bus
 from streamer.bus.read import drain
 from streamer.bus.topics import JOB_PARTITIONS, outgoing, partition_of, topics
 from streamer.config import TopicSettings
-from streamer.fleet import records
 from streamer.messages import SourceState
+from streamer.wishes import records
 from tests.golden.records import DEFINITION, JOB_STATUS, STATUS
 from tests.purged import GONE, STAYS, left_behind
 from tests.unit.cli.verbs import streamer, told, write

@@ -12,9 +12,9 @@ from streamer.bus.protocol import Incoming
 from streamer.bus.read import drain
 from streamer.bus.topics import outgoing, topics
 from streamer.config import TopicSettings
-from streamer.fleet import records
-from streamer.fleet.records import Rejected
 from streamer.messages import Status, StreamDefinition, decode
+from streamer.wishes import records
+from streamer.wishes.records import Rejected
 from tests.golden.records import STATUS
 from tests.unit.cli.verbs import streamer, told, watched, write
 

@@ -16,7 +16,7 @@ from streamer.bus.protocol import Incoming, Outgoing
 from streamer.bus.topics import Topics
 from streamer.cli import main
 from streamer.cli import streams as streams_cli
-from streamer.fleet.views import Happening, StreamWatch
+from streamer.wishes.views import Happening, StreamWatch
 
 WITHIN_S = 60.0
 

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from streamer.cli import cli
-from streamer.control.address import ListenAddress
 from streamer.control.client import Asked, NotAsked, token_of
-from streamer.control.guard import Guard
 from streamer.control.server import ControlServer
 from streamer.control.words import Busy, Readiness, Wish
 from streamer.errors import UsageError
+from streamer.http_guard import Guard
+from streamer.listen import ListenAddress
 from tests.unit.control.backend import Remembering
 
 TOKEN = "0123456789abcdef"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from streamer.control.checks import NotFollowed
-from streamer.control.guard import Guard
 from streamer.control.routes import Answer, answer
 from streamer.control.words import Busy, Change, NotChangeable, Readiness, StreamShown, Wish, changed, defined
 from streamer.errors import BusUnavailable
+from streamer.http_guard import Guard
 from streamer.messages import StreamDefinition
 from tests.unit.control.backend import Remembering
 

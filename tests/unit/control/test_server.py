@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from streamer.control import server as server_module
-from streamer.control.address import ListenAddress
-from streamer.control.guard import Guard
 from streamer.control.server import MAX_BODY_BYTES, MAX_CONNECTIONS, ControlServer
 from streamer.errors import UsageError
+from streamer.http_guard import Guard
+from streamer.listen import ListenAddress
 from tests.unit.control.backend import Remembering
 
 WITHIN_S = 30.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from streamer.bus.protocol import Incoming, Outgoing
 from streamer.config import Config, FleetSettings, TopicSettings
-from streamer.fleet import records
 from streamer.fleet.admission import Admission, admission_of
 from streamer.messages import Job, JobCancel, JobStatus, StreamDefinition
+from streamer.wishes import records
 
 TOPICS = TopicSettings(partitions=8)
 

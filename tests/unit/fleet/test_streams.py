@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.bus.protocol import Incoming
-from streamer.fleet.records import Rejected
 from streamer.fleet.streams import Added, Changed, Removed, StreamTable
+from streamer.wishes.records import Rejected
 from tests.unit.fleet.control import TOPICS, admission, definition, removal
 
 

@@ -16,7 +16,6 @@ from streamer.bus.protocol import Bus, Incoming, Outgoing
 from streamer.bus.read import drain
 from streamer.bus.topics import content_type, topics
 from streamer.config import Config, FleetSettings, SpoolSettings, TopicSettings, WorkerSettings
-from streamer.fleet import records
 from streamer.messages import (
     Job,
     JobState,
@@ -27,6 +26,7 @@ from streamer.messages import (
     StreamDefinition,
     decode,
 )
+from streamer.wishes import records
 from streamer.worker.children import Children, Died, Said
 from streamer.worker.fleet_worker import FleetWorker
 from streamer.worker.link import (

@@ -12,8 +12,8 @@ from streamer.bus.topics import partition_of
 from streamer.control.checks import NotFollowed
 from streamer.control.words import Busy, Change, Unknown, Wish
 from streamer.errors import BusUnavailable
-from streamer.fleet import records
 from streamer.messages import StreamDefinition
+from streamer.wishes import records
 from streamer.worker import fleet_control
 from streamer.worker.link import Change as ToChange
 from streamer.worker.link import Open, StreamTick, Tick, Tuning

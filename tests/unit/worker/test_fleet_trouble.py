@@ -13,8 +13,9 @@ import pytest
 from streamer.bus.protocol import Bus, Outgoing, Placed, Position, Producer
 from streamer.bus.topics import state_record
 from streamer.errors import BusError, DeliveryFailed, Fenced, ModelError, WorkerNotStarted
-from streamer.fleet import records, starts
+from streamer.fleet import starts
 from streamer.messages import DeadLetter, JobCancel
+from streamer.wishes import records
 from streamer.worker import crew, fleet_worker
 from streamer.worker.link import Change, Ended, Fatal, Message, Open, Release, Start, Stop, StreamTick, Tick
 from streamer.worker.membership import Assigned, Lost, Records, Revoked, _Listener

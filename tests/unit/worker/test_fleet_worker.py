@@ -10,9 +10,9 @@ import pytest
 from streamer.bus.protocol import Outgoing
 from streamer.config import SpoolSettings
 from streamer.errors import UsageError
-from streamer.fleet import records
 from streamer.messages import DeadLetter, JobCancel, JobStatus, StreamDefinition
 from streamer.state.codec import stream_key
+from streamer.wishes import records
 from streamer.worker.link import Change, Fatal, Membership, Message, Open, Release, Reopen, SourceGone, Tuning
 from streamer.worker.spools import Spools
 from tests.unit.worker.fleet_rig import Actors, Rig, ended, good

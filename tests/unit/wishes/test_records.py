@@ -6,9 +6,9 @@ import msgspec
 
 from streamer.bus.topics import JOB_PARTITIONS, content_type, partition_of
 from streamer.config import TopicSettings
-from streamer.fleet import records
-from streamer.fleet.records import Rejected
 from streamer.messages import Claim, DeadLetter, StreamDefinition, decode
+from streamer.wishes import records
+from streamer.wishes.records import Rejected
 from tests.unit.fleet.control import TOPICS, cancel_record, definition, job_record, make_job
 
 

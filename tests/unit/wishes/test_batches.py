@@ -6,9 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.fleet.batches import JobBoard, KnownJob, batches
 from streamer.fleet.retry import begun, first_status, over
 from streamer.messages import JobStatus
+from streamer.wishes.batches import JobBoard, KnownJob, batches
 from tests.unit.fleet.control import cancel_record, make_job, status_record
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from streamer.bus.protocol import Incoming
 from streamer.bus.topics import content_type
 from streamer.errors import UndecodableRecord
-from streamer.fleet.records import CANCEL_SUFFIX
 from streamer.messages import JOB_OVER, JobStatus, decode
+from streamer.wishes.records import CANCEL_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

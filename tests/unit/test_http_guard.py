@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from streamer.control.address import ListenAddress, is_loopback, listen_address
-from streamer.control.guard import METRICS_TOKEN_VARIABLE, TOKEN_VARIABLE, Guard, guard_for
 from streamer.errors import UsageError
+from streamer.http_guard import Guard, guard_for, token_variable
+from streamer.listen import ListenAddress, is_loopback, listen_address
 
 HOST = {"Host": "127.0.0.1:9180"}
 JSON = {"Content-Type": "application/json"}
+TOKEN_VARIABLE = token_variable("control")
+METRICS_TOKEN_VARIABLE = token_variable("metrics")
 TOKEN = "0123456789abcdef"
 
 
@@ -135,7 +137,21 @@ def test_nothing_is_open_to_others_without_a_good_token(
 def test_what_only_shows_has_a_token_of_its_own() -> None:
     others = ListenAddress("0.0.0.0", 1)
     with pytest.raises(UsageError, match=f"{METRICS_TOKEN_VARIABLE} or metrics.token_file"):
-        guard_for(others, None, {TOKEN_VARIABLE: TOKEN}, read_only=True)
-    assert guard_for(others, None, {METRICS_TOKEN_VARIABLE: TOKEN}, read_only=True) == Guard(TOKEN, read_only=True)
+        guard_for(others, None, {TOKEN_VARIABLE: TOKEN}, "metrics", read_only=True)
+    assert guard_for(others, None, {METRICS_TOKEN_VARIABLE: TOKEN}, "metrics", read_only=True) == Guard(
+        TOKEN, read_only=True
+    )
     with pytest.raises(UsageError, match="control"):
         guard_for(others, None, {METRICS_TOKEN_VARIABLE: TOKEN})
+
+
+def test_each_server_has_a_token_of_its_own() -> None:
+    others = ListenAddress("0.0.0.0", 1)
+    with pytest.raises(UsageError, match=r"STREAMER_DASHBOARD_TOKEN or dashboard\.token_file"):
+        guard_for(others, None, {TOKEN_VARIABLE: TOKEN}, "dashboard")
+    assert guard_for(others, None, {"STREAMER_DASHBOARD_TOKEN": TOKEN}, "dashboard") == Guard(TOKEN)
+
+
+def test_without_a_token_nothing_is_the_token() -> None:
+    assert not Guard().is_token("")
+    assert Guard(TOKEN).is_token(f" {TOKEN}\n")

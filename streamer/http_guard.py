@@ -13,11 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.control.address import ListenAddress, is_loopback
 from streamer.errors import UsageError
+from streamer.listen import ListenAddress, is_loopback
 
-TOKEN_VARIABLE = "STREAMER_CONTROL_TOKEN"  # noqa: S105 (the name of a variable)
-METRICS_TOKEN_VARIABLE = "STREAMER_METRICS_TOKEN"  # noqa: S105 (the same)
 LEAST_TOKEN_LENGTH = 16
 OPEN_TO_ALL = frozenset(("/healthz", "/readyz"))
 """What tells nothing that is worth a token: for those who look whether the process lives and works."""
@@ -55,20 +53,34 @@ class Guard:
             return Refusal(415, "not_json", "send JSON, with Content-Type: application/json.")
         return None
 
+    def is_token(self, given: str) -> bool:
+        """Whether this is the token: compared in a time that tells nothing."""
+        expected = (self.token or "").encode()
+        return bool(expected) and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
+
     def _knows(self, authorization: str) -> bool:
         scheme, _, given = authorization.partition(" ")
-        expected = (self.token or "").encode()
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
+        return scheme.lower() == "bearer" and self.is_token(given)
+
+
+def token_variable(section: str) -> str:
+    """The environment variable that may hold the token of what `section` of the settings is about."""
+    return f"STREAMER_{section.upper()}_TOKEN"
 
 
 def guard_for(
-    address: ListenAddress, token_file: str | None, environment: Mapping[str, str], *, read_only: bool = False
+    address: ListenAddress,
+    token_file: str | None,
+    environment: Mapping[str, str],
+    section: str = "control",
+    *,
+    read_only: bool = False,
 ) -> Guard:
     """The rules for a server at `address`. Raises `UsageError` where it would be open to others without a token.
 
-    One that only shows has a token of its own: whoever may scrape may not change anything.
+    Each section has a token of its own: whoever may scrape may not change anything.
     """
-    variable, section = (METRICS_TOKEN_VARIABLE, "metrics") if read_only else (TOKEN_VARIABLE, "control")
+    variable = token_variable(section)
     token = environment.get(variable)
     if token_file is not None:
         try:

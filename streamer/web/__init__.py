@@ -1,0 +1,1 @@
+"""The live dashboard: what is on the bus now, in a browser."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,15 @@ def test_one_that_fails_takes_the_others_along(tmp_path: Path) -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids(tmp_path))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A test run that was started from a shell's background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_leaves_none_behind(tmp_path: Path) -> None:
     def interrupt() -> None:
         deadline_s = time.monotonic() + 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from tests.kafka.broker import REPOSITORY
 
 VERSION = "4.14.1"
 _KEPT = REPOSITORY / ".cache" / "axe" / f"axe-core-{VERSION}.min.js"
-_SERIOUS = ("serious", "critical")
+SERIOUS = ("serious", "critical")
+BUT_MINOR = ("moderate", *SERIOUS)
 
 
-def serious_faults(chrome: Chrome) -> list[str]:
-    """What axe calls serious or critical in the page as it stands: the rule, and where."""
+def faults(chrome: Chrome, impacts: Sequence[str] = SERIOUS) -> list[str]:
+    """What axe finds of these impacts in the page as it stands: the rule, and where."""
     chrome.execute_cdp_cmd("Runtime.evaluate", {"expression": _script()})  # a page's own policy would refuse it
     chrome.set_script_timeout(120)
     found: dict[str, Any] = chrome.execute_async_script(
@@ -32,7 +34,7 @@ def serious_faults(chrome: Chrome) -> list[str]:
     return [
         f"{fault['id']}: {node['target']} {node['failureSummary']}"
         for fault in found["violations"]
-        if fault["impact"] in _SERIOUS
+        if fault["impact"] in impacts
         for node in fault["nodes"]
     ]
 

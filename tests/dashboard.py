@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +21,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import log_of
-from tests.kafka.broker import REPOSITORY, need
 from tests.product import heeding_interrupts, until
 
-AXE = "axe-core@4.11.0"
 WITHIN_S = 120
 ENDS_WITHIN_S = 60
 
@@ -111,33 +106,3 @@ def requested_elsewhere(chrome: Chrome, url: str) -> list[str]:
     urls += [m["params"]["url"] for m in messages if m["method"] == "Network.webSocketCreated"]
     own = (url, url.replace("http:", "ws:"), "data:", "blob:", "about:", "chrome:")
     return [one for one in urls if not one.startswith(own)]
-
-
-def axe_faults(chrome: Chrome) -> list[str]:
-    """What axe-core finds that is more than minor: rule, and the first element."""
-    chrome.execute_script(axe())
-    run = "const done = arguments[0]; axe.run(document).then((found) => done(found.violations))"
-    found = chrome.execute_async_script(run)
-    return [
-        f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}: {one['nodes'][0].get('failureSummary', '')}"
-        for one in found
-        if one["impact"] != "minor"
-    ]
-
-
-def axe() -> str:
-    """axe-core's script, fetched by npm once; skipped without npm, a failure in CI."""
-    folder = REPOSITORY / ".cache" / "axe"
-    script = folder / "package" / "axe.min.js"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not script.exists():
-            if shutil.which("npm") is None:
-                need("the accessibility tests need npm, which is not installed")
-            done = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, timeout=300)
-            if done.returncode != 0:
-                need(f"axe-core could not be fetched: {done.stderr.decode(errors='replace')[-300:]}")
-            with tarfile.open(next(folder.glob("axe-core-*.tgz"))) as packed:
-                packed.extract("package/axe.min.js", folder, filter="data")
-    return script.read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ class Watch:
             if (mark := self._frames.get((connection.work, frame.arrival_s))) is not None:
                 mark.taken_s = now_s
 
-    def analysed(self, _: Outbox, lane: Lane, __: Any, arrival_s: float | None = None) -> None:
+    def analysed(self, _: Outbox, lane: Lane, __: Any, arrival_s: float | None = None, ___: Any = None) -> None:
         """A frame's records are made, if there are any."""
         if arrival_s is not None and (mark := self._frames.get((lane.work, arrival_s))) is not None:
             mark.analysed_s = time.monotonic()

@@ -18,10 +18,10 @@ from streamer.bench.clips import loop_clip
 from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import TopicSettings
+from tests.axe import BUT_MINOR, faults
 from tests.browser import look_as, open_browser
 from tests.dashboard import (
     Dashboard,
-    axe_faults,
     complaints,
     find,
     requested_elsewhere,
@@ -90,7 +90,7 @@ def test_streams_are_seen_sorted_filtered_and_gone_into(chrome: Chrome, running:
     assert names(chrome) == ["door", "lobby", "yard"]
     assert "Read only" in text_of(chrome, "#read-only")
     assert find(chrome, "#add") == []
-    assert axe_faults(chrome) == []
+    assert faults(chrome, BUT_MINOR) == []
 
     by_name = chrome.find_element(By.ID, "sort-stream")
     by_name.send_keys(Keys.ENTER)
@@ -134,7 +134,7 @@ def test_every_page_fits_and_has_no_serious_fault(
         chrome.get(running.url + path)
         wait(chrome, lambda s=sign: find(chrome, s), f"{path} is there")  # type: ignore[misc]
         assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), path
-        assert axe_faults(chrome) == [], path
+        assert faults(chrome, BUT_MINOR) == [], path
         shot = tmp_path / f"{path.strip('/').replace('/', '-') or 'streams'}.png"
         assert chrome.save_screenshot(str(shot))
     assert complaints(chrome) == []
@@ -190,7 +190,7 @@ def test_a_token_is_asked_for_and_opens_the_pages(chrome: Chrome, tmp_path: Path
     try:
         chrome.get(f"{dashboard.url}/fleet")
         assert chrome.current_url.endswith("/login")
-        assert axe_faults(chrome) == []
+        assert faults(chrome, BUT_MINOR) == []
         chrome.find_element(By.ID, "token").send_keys("wrong-horse-battery", Keys.ENTER)
         wait(chrome, lambda: "not the token" in text_of(chrome, "main"), "that it is wrong")
         wait(chrome, lambda: chrome.execute_script("return document.readyState") == "complete", "the page")

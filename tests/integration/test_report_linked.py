@@ -20,7 +20,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from engines.zoo.sample import fetch_sample
 from streamer.report.page import build_from
-from tests.axe import serious_faults
+from tests.axe import faults
 from tests.browser import look_as, open_browser
 from tests.integration.test_report_browser import DRAWN_WITHIN_S, complaints, requested, screenshot, wait_until_drawn
 from tests.product import LEAVES, NO_FACE, TWO_FACES, needs_clips, observations, streamer
@@ -254,7 +254,7 @@ def test_nothing_seriously_inaccessible_is_found(chrome: Chrome, folder: Path, l
     ring = drawn(chrome, article, "circumplex")
     chrome.execute_script("arguments[0].focus()", ring)
     ring.send_keys(Keys.ARROW_RIGHT)
-    assert serious_faults(chrome) == []
+    assert faults(chrome) == []
     assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     screenshot(chrome, folder / f"page-{'-'.join(map(str, look))}.png")
 

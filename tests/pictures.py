@@ -19,7 +19,7 @@ from tests.dashboard import Dashboard, find, row, wait
 from tests.product import ROOT, start, streamer
 
 DRAWN_WITHIN_S = 60
-WIDTH_PX, HEIGHT_PX = 1180, 640
+WIDTH_PX, HEIGHT_PX, IN_DEPTH_PX = 1180, 640, 1040
 SHOWN_S, DRAWN_ANEW_S = 60.0, 3.0
 
 
@@ -47,6 +47,7 @@ def pictures_of_dashboard(chrome: Chrome, folder: Path, to: Path) -> None:
         wait(chrome, lambda: "%" in row(chrome, "door"), "an expression at the door")
         time.sleep(SHOWN_S)
         to.joinpath("dashboard.png").write_bytes(chrome.get_screenshot_as_png())
+        look_as(chrome, width_px=WIDTH_PX, height_px=IN_DEPTH_PX)
         chrome.get(f"{dashboard.url}/stream/door")
         wait(chrome, lambda: find(chrome, ".face .plot canvas"), "a face with its charts")
         time.sleep(DRAWN_ANEW_S)

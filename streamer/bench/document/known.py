@@ -41,7 +41,7 @@ def as_told(name: str, module: str) -> Block:
 
     def make(result: Result) -> str:
         text: str = import_module(module).table(result)
-        return f"```\n{text}\n```"
+        return f"```text\n{text}\n```"
 
     return of(name, make)
 

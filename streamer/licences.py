@@ -50,8 +50,8 @@ _SAID = {
     "Proprietary": VENDOR,
 }
 _UNSAID = {"cuda-toolkit": VENDOR}
-_READ = {"docutils": "BSD-2-Clause AND PSF-2.0"}
-"""Read in the package itself: of docutils only an editor's mode is under the GPL, which is not in what pip installs."""
+_READ = {"docutils": "BSD-2-Clause AND PSF-2.0", "pympi-ling": "MIT"}
+"""Read in the package itself. Of docutils only an editor's mode is under the GPL, which is not in what pip installs."""
 _LONGEST = 160  # more is the text of the licence, not its name
 
 

@@ -48,6 +48,8 @@ EVENTS: Mapping[str, tuple[tuple[Level, ...], str]] = {
     "commit.waits": (_W, "an archive's commit waits for the bus; decoding waits with it"),
     "control.broke": (_E, "a request over HTTP failed for an error of ours"),
     "control.listens": (_I, "what is served over HTTP (`what`: control or metrics) and where"),
+    "dashboard.broke": (_E, "the dashboard could not read the bus, or write to it, for an error of ours"),
+    "dashboard.bus_away": (_I, "the dashboard tries the bus again; its pages say that what they show is old"),
     "definition.rejected": (_W, "a record of the control topic cannot be followed; it is a dead letter"),
     "desk.broke": (_E, "something the supervisor asked of the bus failed for an error of ours"),
     "drain.timeout": (_W, "what was to be committed at the end was not in time"),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium.webdriver import Chrome
 
 from engines.zoo.clients import ClientFailed, node_package_files
 from tests.kafka.broker import REPOSITORY
+from tests.setting_up import give_up
 
 VERSION = "4.14.1"
 _KEPT = REPOSITORY / ".cache" / "axe" / f"axe-core-{VERSION}.min.js"
@@ -54,10 +53,7 @@ def _fetch(kept: Path) -> None:
         try:
             [script] = node_package_files(f"axe-core@{VERSION}", ["axe.min.js"], Path(folder)).values()
         except ClientFailed as error:
-            reason = f"axe-core cannot be had: {error}"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason)
-            pytest.skip(reason)
+            give_up(f"axe-core cannot be had: {error}")
     part = kept.with_suffix(".part")
     part.write_bytes(script)
     part.replace(kept)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 from tests import debian
+from tests.setting_up import give_up
 
 SWITCHES = (
     "--headless=new",
@@ -34,12 +33,9 @@ def require_browser() -> tuple[str, str]:
     found = _find()
     if found is None and debian.install("chromium", "chromium-driver"):
         found = _find()
-    if found is not None:
-        return found
-    reason = "Chromium and ChromeDriver are not installed (apt-get install chromium chromium-driver)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if found is None:
+        give_up("Chromium and ChromeDriver are not installed (apt-get install chromium chromium-driver)")
+    return found
 
 
 @contextlib.contextmanager

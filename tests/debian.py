@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.setting_up import may_set_up
+
 LOCK = Path(tempfile.gettempdir()) / "affect-streamer-tests-apt.lock"
 
 
@@ -25,5 +27,4 @@ def install(*packages: str) -> bool:
 
 
 def _may_install() -> bool:
-    asked = os.environ.get("CI") == "true" or os.environ.get("AFFECT_STREAMER_TEST_SETUP") == "1"
-    return asked and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
+    return may_set_up() and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None

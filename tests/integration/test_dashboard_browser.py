@@ -19,7 +19,7 @@ from streamer.bus.open import open_bus
 from streamer.bus.topics import topics
 from streamer.config import TopicSettings
 from tests.axe import BUT_MINOR, faults
-from tests.browser import look_as, open_browser
+from tests.browser import look_as
 from tests.dashboard import (
     Dashboard,
     complaints,
@@ -41,20 +41,6 @@ INK = """
     let n = 0;
     for (let k = 3; k < data.length; k += 4) n += data[k] > 60;
     return n;"""
-
-
-@pytest.fixture(scope="module")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with open_browser(tmp_path_factory.mktemp("browser") / "profile") as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def chrome(_shared: Chrome) -> Chrome:
-    """One browser for all tests, since starting one takes seconds; each begins as a light window on a blank page."""
-    _shared.get("about:blank")
-    look_as(_shared)
-    return _shared
 
 
 @pytest.fixture(scope="module")

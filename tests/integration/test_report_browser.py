@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from streamer.report import build
-from tests.browser import log_of, look_as, open_browser
+from tests.browser import log_of, look_as
 from tests.synthetic_run import SyntheticRun, make_run
 
 pytestmark = pytest.mark.browser
@@ -27,20 +26,6 @@ MARKS = {
     "timeline": ".barlayer .bars .point path, .scatterlayer .trace path.js-line, .scatterlayer .fills path",
     "circumplex": ".scatterlayer .points path",
 }
-
-
-@pytest.fixture(scope="module")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with open_browser(tmp_path_factory.mktemp("browser") / "profile") as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def chrome(_shared: Chrome) -> Chrome:
-    """One browser for all tests, since starting one takes seconds; each begins as a light window on a blank page."""
-    _shared.get("about:blank")
-    look_as(_shared)
-    return _shared
 
 
 def write_page(folder: Path, run: SyntheticRun, name: str = "report.html") -> Path:

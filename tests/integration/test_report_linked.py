@@ -21,7 +21,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from engines.zoo.sample import fetch_sample
 from streamer.report.page import build_from
 from tests.axe import faults
-from tests.browser import look_as, open_browser
+from tests.browser import look_as
 from tests.integration.test_report_browser import DRAWN_WITHIN_S, complaints, requested, screenshot, wait_until_drawn
 from tests.product import LEAVES, NO_FACE, TWO_FACES, needs_clips, observations, streamer
 from tests.unit.report.made_up import HOUR, many
@@ -65,26 +65,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory, models: None) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with open_browser(tmp_path_factory.mktemp("browser") / "profile") as chrome:
-        chrome.execute_cdp_cmd("Network.enable", {})
-        chrome.execute_cdp_cmd(
-            "Network.emulateNetworkConditions",
-            {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
-        )
-        yield chrome
-
-
 @pytest.fixture
-def chrome(_shared: Chrome, folder: Path) -> Iterator[Chrome]:
+def chrome(chrome: Chrome, folder: Path) -> Iterator[Chrome]:
     """The page, opened afresh in a light window without a network; at the end nothing was complained of or fetched."""
-    _shared.get("about:blank")
-    look_as(_shared)
-    _shared.get((folder / "all.html").as_uri())
-    yield _shared
-    assert complaints(_shared) == []
-    assert requested(_shared) == []
+    chrome.execute_cdp_cmd("Network.enable", {})
+    chrome.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+    )
+    chrome.get((folder / "all.html").as_uri())
+    yield chrome
+    assert complaints(chrome) == []
+    assert requested(chrome) == []
 
 
 def section(chrome: Chrome, stream: str) -> WebElement:

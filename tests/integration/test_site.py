@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser import log_of, look_as, open_browser
+from tests.browser import log_of, look_as
 from tests.product import ROOT
 
 WITHIN_S = 60
@@ -33,12 +32,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = make(ROOT / "docs", folder)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with open_browser(tmp_path_factory.mktemp("browser") / "profile") as one:
-        yield one
 
 
 def test_every_page_is_in_it_and_every_command(site: Path) -> None:

@@ -12,9 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.debian import LOCK
+from tests.setting_up import give_up, may_set_up
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / ".cache" / "prometheus"
@@ -34,12 +33,9 @@ def tools() -> Tools:
     if found is None and _may_fetch():
         _fetch()
         found = _found()
-    if found is not None:
-        return found
-    reason = "prometheus is not on this machine (apt-get install prometheus)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if found is None:
+        give_up("prometheus is not on this machine (apt-get install prometheus)")
+    return found
 
 
 def _found() -> Tools | None:
@@ -49,8 +45,7 @@ def _found() -> Tools | None:
 
 
 def _may_fetch() -> bool:
-    asked = os.environ.get("CI") == "true" or os.environ.get("AFFECT_STREAMER_TEST_SETUP") == "1"
-    return asked and all(shutil.which(name) is not None for name in ("apt-get", "dpkg-deb"))
+    return may_set_up() and all(shutil.which(name) is not None for name in ("apt-get", "dpkg-deb"))
 
 
 def _fetch() -> None:

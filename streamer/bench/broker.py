@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from streamer.errors import StreamerError, UsageError
 
 START_TIMEOUT_S = 90.0
@@ -63,6 +65,9 @@ class Broker:
     def pause(self) -> None:
         """Freeze it: connections stay, nothing answers."""
         self.process.send_signal(signal.SIGSTOP)
+        deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+        while not _is_stopped(self.process.pid) and time.monotonic() < deadline_s:
+            time.sleep(0.001)  # its threads stop one by one; until then one may answer
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
@@ -112,6 +117,18 @@ class Broker:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether every thread of a process is stopped; the process, where the system does not tell of threads."""
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.is_dir():
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    try:
+        stats = [path.read_text(encoding="ascii", errors="replace") for path in threads.glob("*/stat")]
+    except OSError:
+        return False  # a thread has just ended: the others are not stopped yet
+    return all(stat.rpartition(")")[2].split()[0] in "Tt" for stat in stats)
 
 
 def start(
